@@ -1,0 +1,139 @@
+"""From settings to tools: the one place where implementations are chosen.
+
+What belongs here: constructors. What does not: steps (``pipeline.py``) and reading the environment
+(``settings.py``). The command line and the Dagster resources both build their tools here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from transcription_pipeline.domain.route import Route
+from transcription_pipeline.engine import RunLimits
+from transcription_pipeline.errors import ConfigurationError
+from transcription_pipeline.ledger.ledger import Ledger
+from transcription_pipeline.pipeline import Tools
+from transcription_pipeline.providers.assemblyai import AssemblyAIProvider
+from transcription_pipeline.providers.assemblyai_options import OPTIONS as ASSEMBLYAI_OPTIONS
+from transcription_pipeline.providers.base import AudioDelivery, Provider
+from transcription_pipeline.providers.local import OPTIONS as LOCAL_OPTIONS
+from transcription_pipeline.providers.local import LocalProvider
+from transcription_pipeline.settings import Settings
+from transcription_pipeline.storage.folder import FolderStore
+from transcription_pipeline.storage.layout import parse_s3_uri
+from transcription_pipeline.storage.objects import ObjectStore
+from transcription_pipeline.storage.s3 import S3ObjectStore, open_s3_client
+
+HONOURED = {"assemblyai": frozenset(ASSEMBLYAI_OPTIONS), "local": frozenset(LOCAL_OPTIONS)}
+"""Provider → the common options it can honour."""
+
+
+def build_tools(settings: Settings) -> Tools:
+    """Open the ledger and describe everything else; nothing is contacted yet.
+
+    Raises ``ConfigurationError`` naming everything that is missing or cannot work.
+    """
+    routes = build_routes(settings)
+    return Tools(
+        ledger=Ledger.open(settings.ledger.url),
+        audio=build_audio_store(settings),
+        lake=build_lake(settings),
+        routes=routes,
+        make_provider=build_provider_factories(settings),
+        limits={name: _limits(settings, name) for name in settings.enabled_providers},
+        first_day=settings.partitions.start,
+    )
+
+
+def build_audio_store(settings: Settings) -> S3ObjectStore:
+    """Describe the watched bucket."""
+    address = parse_s3_uri(settings.storage.audio, "storage.audio")
+    return S3ObjectStore(address, make_client=_client_maker(settings))
+
+
+def build_lake(settings: Settings) -> ObjectStore:
+    """Describe the lake: a bucket or a folder."""
+    lake = settings.storage.lake
+    if "://" in lake:
+        address = parse_s3_uri(lake, "storage.lake")
+        return S3ObjectStore(address, make_client=_client_maker(settings))
+    return FolderStore(Path(lake))
+
+
+def build_routes(settings: Settings) -> tuple[Route, ...]:
+    """Check the routes against what providers can honour.
+
+    An option that a provider cannot honour is never dropped in silence.
+    """
+    problems = [] if settings.routes else ["routes: none; say which recordings go where"]
+    routes = []
+    for place, route in enumerate(settings.routes):
+        options = route.common_options()
+        for name in (*route.providers, *route.fallback):
+            if name not in HONOURED:
+                problems.append(f"routes.{place}: provider {name} is not available yet")
+                continue
+            for option in options.keys() - HONOURED[name]:
+                able = sorted(p for p, honoured in HONOURED.items() if option in honoured)
+                problems.append(
+                    f"routes.{place}: {name} cannot honour {option}; it works with {able}"
+                )
+        routes.append(
+            Route(
+                match=route.match,
+                providers=route.providers,
+                fallback=route.fallback,
+                options=options,
+                extra={str(name): fields for name, fields in route.extra.items()},
+            )
+        )
+    if problems:
+        raise ConfigurationError(*problems)
+    return tuple(routes)
+
+
+def build_provider_factories(settings: Settings) -> dict[str, Callable[[], Provider]]:
+    """Return a constructor per enabled provider."""
+    factories: dict[str, Callable[[], Provider]] = {
+        "assemblyai": lambda: _build_assemblyai(settings),
+        "local": lambda: LocalProvider(
+            spool=settings.providers.local.spool,
+            process_count=settings.providers.local.processes,
+        ),
+    }
+    return {name: factories[name] for name in settings.enabled_providers if name in factories}
+
+
+def _build_assemblyai(settings: Settings) -> Provider:
+    account, key = settings.providers.assemblyai, settings.secrets.assemblyai_api_key
+    if key is None:
+        raise ConfigurationError("ASSEMBLYAI_API_KEY is not set (a route uses assemblyai)")
+    price = account.price_per_hour
+    return AssemblyAIProvider(
+        api_key=key.get_secret_value(),
+        region=account.region,
+        base_url=account.base_url,
+        delivery=AudioDelivery(account.delivery),
+        requests_per_s=account.requests_per_s,
+        concurrency=account.concurrency,
+        price_per_hour_micros=price.micros if price else None,
+    )
+
+
+def _limits(settings: Settings, provider: str) -> RunLimits:
+    runs = settings.runs
+    budget = next((b for name, b in settings.budgets.items() if name == provider), None)
+    return RunLimits(
+        window_s=runs.poll_window_s,
+        lease_s=runs.lease_s,
+        url_expires_s=settings.storage.url_expires_s,
+        max_attempts=runs.max_attempts,
+        poll_interval_s=settings.providers.assemblyai.poll_interval_s,
+        cap_micros=budget.per_day.micros if budget else None,
+    )
+
+
+def _client_maker(settings: Settings) -> Callable[[], object]:
+    storage = settings.storage
+    return lambda: open_s3_client(storage.endpoint_url, storage.region)

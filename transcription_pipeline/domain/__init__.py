@@ -1,0 +1,1 @@
+"""The nouns of the pipeline and their rules, pure: no I/O, no clock, no provider."""

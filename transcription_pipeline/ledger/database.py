@@ -1,0 +1,120 @@
+"""Opening the ledger's database: SQLite made durable, PostgreSQL made patient, both migrated.
+
+What belongs here: connections and their settings. What does not: what is stored (``schema.py``) and
+what is asked (``ledger.py``, ``reading.py``). Only ``Ledger.open`` calls this.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError
+
+from transcription_pipeline.errors import ConfigurationError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+HEAD = "0001"
+"""The newest migration; a test holds it against the folder."""
+
+_NETWORK_FILESYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"}
+
+
+def open_engine(url: str) -> Engine:
+    """Return an engine whose every transaction is durable once committed, migrated to the head.
+
+    Raises:
+        ConfigurationError: the URL is malformed, names another database, or a network file system.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError("ledger.url: not a database URL") from None
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        engine = _open_sqlite(parsed.database or "")
+    elif backend == "postgresql":
+        engine = create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            # Nothing of ours waits for a lock or sits in a transaction for longer than this.
+            connect_args={
+                "options": "-c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
+            },
+        )
+    else:
+        raise ConfigurationError(f"ledger.url: {backend} is not one of sqlite, postgresql")
+    _migrate(engine)
+    return engine
+
+
+def _open_sqlite(database: str) -> Engine:
+    if database and database != ":memory:":
+        folder = Path(database).resolve().parent
+        folder.mkdir(parents=True, exist_ok=True)
+        kind = _filesystem_of(folder)
+        if kind in _NETWORK_FILESYSTEMS:
+            # SQLite's write-ahead log needs shared memory of one host (sqlite.org/wal.html).
+            raise ConfigurationError(f"ledger.url: SQLite cannot live on {kind}; use PostgreSQL")
+    engine = create_engine(
+        f"sqlite:///{database}",
+        connect_args={"timeout": 30, "check_same_thread": False, "isolation_level": None},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _set_pragmas(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",  # NORMAL issues no sync at commit: a paid job could be forgotten
+            "foreign_keys=ON",
+            "busy_timeout=30000",
+            "trusted_schema=OFF",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        # A plain BEGIN that reads and then writes fails at once under contention
+        # (SQLITE_BUSY_SNAPSHOT ignores the timeout); IMMEDIATE waits its turn.
+        is_read = connection.get_execution_options().get("is_read", False)
+        connection.exec_driver_sql("BEGIN" if is_read else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _filesystem_of(folder: Path) -> str:
+    mounts = Path("/proc/mounts")
+    if not mounts.exists():
+        return "unknown"
+    best, kind = "", "unknown"
+    for line in mounts.read_text().splitlines():
+        _, point, fs, *_ = line.split(" ")
+        if str(folder).startswith(point) and len(point) > len(best):
+            best, kind = point, fs
+    return kind
+
+
+def _migrate(engine: Engine) -> None:
+    if _version(engine) == HEAD:
+        return
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            # Two processes may open a new ledger at once; the second finds the work done.
+            connection.execute(text("SELECT pg_advisory_xact_lock(7316270)"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _version(engine: Engine) -> str | None:
+    with engine.connect().execution_options(is_read=True) as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

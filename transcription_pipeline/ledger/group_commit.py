@@ -1,0 +1,112 @@
+"""Many coroutines, few durable commits.
+
+Coroutines hand changes over and wait; one thread commits everything that is pending and wakes them
+once the database has synced. There is no timer: while one commit syncs, the next group gathers, so
+a single writer pays nothing extra and a thousand share a handful of syncs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+
+from transcription_pipeline.errors import LedgerError, TranscriptionPipelineError
+from transcription_pipeline.ledger.changes import Change, Lease
+from transcription_pipeline.ledger.ledger import Ledger
+
+_LARGEST_GROUP = 1_000
+"""Changes per commit: beyond this a longer transaction wins nothing and delays everybody."""
+
+Waiting = tuple[Sequence[Change], "asyncio.Future[None]"]
+
+
+class GroupCommit:
+    """The ledger's writer for one partition on one event loop; use as ``async with``."""
+
+    def __init__(self, ledger: Ledger, lease: Lease | None = None) -> None:
+        self._ledger = ledger
+        self._lease = lease
+        self._pending: deque[Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._task: asyncio.Task[None] | None = None
+        self._is_closing = False
+
+    async def __aenter__(self) -> GroupCommit:
+        """Start the writer."""
+        self._task = asyncio.create_task(self._write_forever())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Commit what is pending, then stop."""
+        self._is_closing = True
+        self._wake.set()
+        if self._task:
+            await self._task
+        self._thread.shutdown(wait=True)
+
+    async def commit(self, *changes: Change) -> None:
+        """Return once ``changes`` are durable.
+
+        Raises the first refusal among them (``IllegalTransition``, ``LeaseLost``); the other
+        changes of the call stand.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pending.append((changes, done))
+        self._wake.set()
+        # The write goes on even when the waiter is cancelled: what was seen must be kept.
+        await asyncio.shield(done)
+
+    async def _write_forever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._pending:
+                group = self._take_group()
+                changes = [change for some, _ in group for change in some]
+                try:
+                    refusals = await loop.run_in_executor(
+                        self._thread, self._ledger.commit, changes, self._lease
+                    )
+                except TranscriptionPipelineError as error:
+                    for _, done in group:
+                        _settle(done, error)
+                    continue
+                _settle_group(group, refusals)
+            if self._is_closing:
+                return
+
+    def _take_group(self) -> list[Waiting]:
+        group: list[Waiting] = []
+        size = 0
+        while self._pending and size < _LARGEST_GROUP:
+            group.append(self._pending.popleft())
+            size += len(group[-1][0])
+        return group
+
+
+def _settle_group(group: Sequence[Waiting], refusals: Sequence[LedgerError | None]) -> None:
+    start = 0
+    for changes, done in group:
+        mine = refusals[start : start + len(changes)]
+        start += len(changes)
+        _settle(done, next((error for error in mine if error is not None), None))
+
+
+def _settle(done: asyncio.Future[None], error: Exception | None) -> None:
+    if done.cancelled():
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)
+        done.exception()  # marked as seen: a cancelled waiter never asks

@@ -1,0 +1,270 @@
+"""The door to the ledger: what the pipeline, the sensors and the commands may do with it.
+
+Writes are here and in ``changes.py``; questions that only read are in ``reading.py``, whose methods
+this class inherits. All methods block and are safe to call from any thread; on an event loop use
+``group_commit.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+
+from transcription_pipeline.domain.job import (
+    Job,
+    JobState,
+    make_job_id,
+    make_options_json,
+)
+from transcription_pipeline.domain.recording import AudioObject
+from transcription_pipeline.domain.wait_model import WaitModel
+from transcription_pipeline.errors import LedgerBusy, LedgerError
+from transcription_pipeline.ledger import schema
+from transcription_pipeline.ledger.changes import Change, Lease, apply_changes, in_chunks
+from transcription_pipeline.ledger.database import open_engine
+from transcription_pipeline.ledger.instants import to_text
+from transcription_pipeline.ledger.reading import LedgerReading
+
+Wishes = Mapping[str, Mapping[str, object]]
+"""Provider → options: what a route wants for one recording."""
+
+
+class Ledger(LedgerReading):
+    """One open ledger. Every public write is one durable transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls, url: str) -> Ledger:
+        """Open the ledger at ``url``, creating or migrating it as needed.
+
+        Raises ``ConfigurationError`` for a URL that cannot hold a ledger.
+        """
+        return cls(open_engine(url))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def record_recordings(
+        self, found: Iterable[tuple[AudioObject, Wishes]], *, first_day: date, at: datetime
+    ) -> int:
+        """Remember recordings and the jobs their routes want; return how many were new.
+
+        A recording × provider that has a job keeps it, whatever its options: a changed
+        configuration never pays twice by itself. Recordings from before ``first_day`` belong to it.
+
+        Safe to repeat: yes, by the identity of recordings and jobs.
+        """
+        rows: dict[str, dict[str, object]] = {}
+        jobs: list[dict[str, object]] = []
+        now = to_text(at)
+        for audio, wishes in found:
+            recording_id = audio.recording_id
+            if recording_id in rows:
+                continue
+            day = max(audio.day, first_day).isoformat()
+            rows[recording_id] = {
+                "recording_id": recording_id,
+                "bucket": audio.bucket,
+                "key": audio.key,
+                "version_id": audio.version_id,
+                "etag": audio.etag,
+                "size_bytes": audio.size_bytes,
+                "last_modified_at": to_text(audio.last_modified_at),
+                "day": day,
+                "first_seen_at": now,
+                "updated_at": now,
+                "provider_count": len(wishes),
+            }
+            jobs += [
+                _job_row(recording_id, day, provider, options, now)
+                for provider, options in wishes.items()
+            ]
+        if not rows:
+            return 0
+        with self._engine.begin() as connection:
+            known = self._known(connection, list(rows))
+            fresh = [row for recording_id, row in rows.items() if recording_id not in known]
+            if not fresh:
+                return 0
+            # Another process may have written the same between listing and here (PostgreSQL).
+            upsert = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+            connection.execute(upsert.insert(schema.recordings).on_conflict_do_nothing(), fresh)
+            ids = {row["recording_id"] for row in fresh}
+            new_jobs = [job for job in jobs if job["recording_id"] in ids]
+            if new_jobs:
+                connection.execute(upsert.insert(schema.jobs).on_conflict_do_nothing(), new_jobs)
+        return len(fresh)
+
+    def record_job(
+        self, recording_id: str, provider: str, options: Mapping[str, object], *, at: datetime
+    ) -> Job:
+        """Add one job beside those the route named (a fallback, or other options on request)."""
+        with self._engine.begin() as connection:
+            r = schema.recordings.c
+            day = connection.execute(select(r.day).where(r.recording_id == recording_id)).scalar()
+            if day is None:
+                raise LedgerError(f"recording {recording_id} is not in the ledger")
+            row = _job_row(recording_id, day, provider, options, to_text(at))
+            found = connection.execute(
+                select(schema.jobs.c.job_id).where(schema.jobs.c.job_id == row["job_id"])
+            ).scalar()
+            if found is None:
+                connection.execute(insert(schema.jobs), [row])
+                connection.execute(
+                    update(schema.recordings)
+                    .where(r.recording_id == recording_id)
+                    .values(provider_count=r.provider_count + 1, updated_at=to_text(at))
+                )
+        return self.get_job(str(row["job_id"]))
+
+    def commit(
+        self, changes: Sequence[Change], lease: Lease | None = None
+    ) -> list[LedgerError | None]:
+        """Apply a group of changes in one durable transaction.
+
+        Returns:
+            One entry per change, in order: None where it was written, else the error that says
+            why not; the others are written all the same.
+
+        Raises:
+            LedgerBusy: Transient. Nothing was written.
+        """
+        try:
+            with self._engine.begin() as connection:
+                return apply_changes(connection, changes, lease)
+        except IntegrityError as error:
+            if len(changes) == 1:
+                return [LedgerError(f"refused by the ledger's invariants: {_kind_of(error)}")]
+            # Another writer came between our look and our write: find out which change it was.
+            return [self.commit([change], lease)[0] for change in changes]
+        except OperationalError as error:
+            raise LedgerBusy(f"the ledger did not take the write: {_kind_of(error)}") from None
+        except DBAPIError as error:
+            raise LedgerError(f"the ledger failed: {_kind_of(error)}") from None
+
+    def acquire_lease(
+        self, day: str, provider: str, holder: str, *, at: datetime, ttl_s: float
+    ) -> Lease | None:
+        """Take the right to decide about a partition; None while somebody else holds it.
+
+        A lapsed lease is taken over with a higher fence, which refuses the former holder's
+        decisions from then on.
+        """
+        leases = schema.leases
+        here = (leases.c.day == day) & (leases.c.provider == provider)
+        until = to_text(at + timedelta(seconds=ttl_s))
+        with self._engine.begin() as connection:
+            row = connection.execute(select(leases).where(here).with_for_update()).one_or_none()
+            if row is None:
+                upsert = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+                written = connection.execute(
+                    upsert.insert(leases)
+                    .values(day=day, provider=provider, holder=holder, fence=1, until_at=until)
+                    .on_conflict_do_nothing()
+                )
+                return Lease(day, provider, holder, 1) if written.rowcount == 1 else None
+            if row.holder not in ("", holder) and row.until_at > to_text(at):
+                return None
+            fence = row.fence + 1
+            connection.execute(
+                update(leases).where(here).values(holder=holder, fence=fence, until_at=until)
+            )
+        return Lease(day, provider, holder, fence)
+
+    def renew_lease(self, lease: Lease, *, at: datetime, ttl_s: float) -> bool:
+        """Prolong a lease; False when it was taken over."""
+        until = to_text(at + timedelta(seconds=ttl_s))
+        with self._engine.begin() as connection:
+            written = connection.execute(
+                update(schema.leases).where(*_is_lease(lease)).values(until_at=until)
+            )
+        return written.rowcount == 1
+
+    def release_lease(self, lease: Lease) -> None:
+        """Give a lease back so that the next holder need not wait for it to lapse."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(schema.leases).where(*_is_lease(lease)).values(holder="", until_at="")
+            )
+
+    def close_gate(self, provider: str, reason: str, *, until: datetime, at: datetime) -> None:
+        """Send nothing paid to ``provider`` until an instant."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(schema.gates).where(schema.gates.c.provider == provider))
+            connection.execute(
+                insert(schema.gates).values(
+                    provider=provider, reason=reason, until_at=to_text(until), at=to_text(at)
+                )
+            )
+
+    def open_gate(self, provider: str) -> None:
+        """Let paid requests to ``provider`` through again."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(schema.gates).where(schema.gates.c.provider == provider))
+
+    def save_wait_model(self, provider: str, model: WaitModel) -> None:
+        """Keep what was learned of a provider's pace; the better-founded model wins."""
+        with self._engine.begin() as connection:
+            table = schema.wait_models
+            here = table.c.provider == provider
+            count = connection.execute(select(table.c.observation_count).where(here)).scalar()
+            if count is not None and count > model.count:
+                return
+            connection.execute(delete(table).where(here))
+            connection.execute(
+                insert(table).values(
+                    provider=provider,
+                    parameters_json=model.to_json(),
+                    observation_count=model.count,
+                    spread=model.spread,
+                )
+            )
+
+    def record_publication(self, day: str, watermark: datetime) -> None:
+        """Remember up to which change the catalogue tables of a day were written."""
+        with self._engine.begin() as connection:
+            table = schema.publications
+            connection.execute(delete(table).where(table.c.day == day))
+            connection.execute(insert(table).values(day=day, watermark_at=to_text(watermark)))
+
+    def _known(self, connection: Connection, ids: Sequence[str]) -> set[str]:
+        column = schema.recordings.c.recording_id
+        known: set[str] = set()
+        for chunk in in_chunks(ids):
+            query = select(column).where(column.in_(chunk))
+            known.update(connection.execute(query).scalars())
+        return known
+
+
+def _kind_of(error: DBAPIError) -> str:
+    # The class alone: the text of a database error repeats the values of the statement.
+    return type(error.orig).__name__
+
+
+def _is_lease(lease: Lease) -> tuple[ColumnElement[bool], ...]:
+    c = schema.leases.c
+    return (c.day == lease.day, c.provider == lease.provider, c.fence == lease.fence)
+
+
+def _job_row(
+    recording_id: str, day: str, provider: str, options: Mapping[str, object], now: str
+) -> dict[str, object]:
+    options_json = make_options_json(options)
+    return {
+        "job_id": make_job_id(recording_id, provider, options_json),
+        "recording_id": recording_id,
+        "provider": provider,
+        "options_json": options_json,
+        "day": day,
+        "state": JobState.IN_PROGRESS.value,
+        "attempt_count": 0,
+        "created_at": now,
+        "updated_at": now,
+    }

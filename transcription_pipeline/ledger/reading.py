@@ -1,0 +1,338 @@
+"""What can be asked of the ledger without changing it.
+
+Every method is one short read transaction. ``Ledger`` inherits these; nobody uses this class alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, func, or_, select
+
+from transcription_pipeline.domain.job import (
+    DEAD_STATES,
+    Attempt,
+    AttemptState,
+    Job,
+    JobState,
+)
+from transcription_pipeline.domain.recording import AudioFacts, Recording
+from transcription_pipeline.domain.wait_model import WaitModel
+from transcription_pipeline.errors import LedgerError
+from transcription_pipeline.ledger import schema
+from transcription_pipeline.ledger.changes import in_chunks
+from transcription_pipeline.ledger.instants import from_text, to_text
+
+_r, _j, _a = schema.recordings.c, schema.jobs.c, schema.attempts.c
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """One job with its recording and its live attempt, as a run finds it."""
+
+    job: Job
+    recording: Recording
+    attempt: Attempt | None
+    """None when no attempt is live: a first or a further one may be opened."""
+    attempt_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A day of one provider with work that is due."""
+
+    day: str
+    provider: str
+    due_count: int
+
+
+class LedgerReading:
+    """The questions."""
+
+    _engine: Engine
+
+    def _read(self) -> Connection:
+        return self._engine.connect().execution_options(is_read=True)
+
+    def find_known_recordings(self, ids: Sequence[str]) -> set[str]:
+        """Return those of ``ids`` that the ledger has."""
+        with self._read() as connection:
+            query = select(_r.recording_id).where(_r.recording_id.in_(ids))
+            return set(connection.execute(query).scalars())
+
+    def list_due_partitions(self, at: datetime) -> list[Partition]:
+        """Return the partitions in which at least one job may be worked on now."""
+        query = (
+            select(_j.day, _j.provider, func.count())
+            .where(_j.state == JobState.IN_PROGRESS.value, _is_due(at))
+            .group_by(_j.day, _j.provider)
+            .order_by(_j.day, _j.provider)
+        )
+        with self._read() as connection:
+            return [Partition(*row) for row in connection.execute(query)]
+
+    def list_partitions(self) -> list[tuple[str, str]]:
+        """Return every (day, provider) that has jobs."""
+        query = select(_j.day, _j.provider).distinct().order_by(_j.day, _j.provider)
+        with self._read() as connection:
+            return [(row[0], row[1]) for row in connection.execute(query)]
+
+    def list_work(self, day: str, provider: str, at: datetime) -> list[WorkItem]:
+        """Return the partition's jobs that are in progress and due, longest audio first.
+
+        Longest first because the makespan of a batch is bounded below by its longest job; audio
+        of unknown length is ordered by size.
+        """
+        source = schema.jobs.join(schema.recordings, _j.recording_id == _r.recording_id).outerjoin(
+            schema.attempts,
+            (_a.job_id == _j.job_id) & _a.state.not_in([s.value for s in DEAD_STATES]),
+        )
+        query = (
+            _select_work()
+            .select_from(source)
+            .where(
+                _j.day == day,
+                _j.provider == provider,
+                _j.state == JobState.IN_PROGRESS.value,
+                _is_due(at),
+            )
+            .order_by(func.coalesce(_r.duration_ms, 0).desc(), _r.size_bytes.desc(), _j.job_id)
+        )
+        with self._read() as connection:
+            return [_to_work_item(row) for row in connection.execute(query)]
+
+    def list_attempts(
+        self, day: str, provider: str, states: Sequence[AttemptState]
+    ) -> list[Attempt]:
+        """Return the partition's attempts in the given states, ordered by recording."""
+        query = (
+            select(schema.attempts)
+            .join(schema.jobs, _j.job_id == _a.job_id)
+            .where(_j.day == day, _j.provider == provider, _a.state.in_([s.value for s in states]))
+            .order_by(_a.recording_id)
+        )
+        with self._read() as connection:
+            return [_to_attempt(row._mapping) for row in connection.execute(query)]
+
+    def get_job(self, job_id: str) -> Job:
+        """Return one job; raises ``LedgerError`` when absent."""
+        with self._read() as connection:
+            row = connection.execute(select(schema.jobs).where(_j.job_id == job_id)).one_or_none()
+        if row is None:
+            raise LedgerError(f"job {job_id} is not in the ledger")
+        return _to_job(row._mapping)
+
+    def find_options(self, job_ids: Sequence[str]) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Return the options of many jobs, as canonical JSON and decoded."""
+        found: dict[str, tuple[str, dict[str, Any]]] = {}
+        with self._read() as connection:
+            for chunk in in_chunks(job_ids):
+                query = select(_j.job_id, _j.options_json).where(_j.job_id.in_(chunk))
+                found |= {r[0]: (r[1], json.loads(r[1])) for r in connection.execute(query)}
+        return found
+
+    def find_evidence_of_acceptance(self, attempt_id: str) -> str | None:
+        """Return the provider's job id if any evidence of this attempt carries one."""
+        c = schema.evidence.c
+        query = (
+            select(c.provider_job_id)
+            .where(c.attempt_id == attempt_id, c.provider_job_id.is_not(None))
+            .order_by(c.evidence_id)
+        )
+        with self._read() as connection:
+            return connection.execute(query).scalars().first()
+
+    def find_gate(self, provider: str, at: datetime) -> str | None:
+        """Return why the provider gets no paid request now; None when it may."""
+        c = schema.gates.c
+        query = select(c.reason).where(c.provider == provider, c.until_at > to_text(at))
+        with self._read() as connection:
+            return connection.execute(query).scalar()
+
+    def find_wait_model(self, provider: str) -> WaitModel | None:
+        """Return what was learned of the provider's pace, if anything."""
+        c = schema.wait_models.c
+        with self._read() as connection:
+            text = connection.execute(
+                select(c.parameters_json).where(c.provider == provider)
+            ).scalar()
+        return WaitModel.from_json(text) if text else None
+
+    def count_states(self) -> dict[str, Any]:
+        """Count what every recording × provider is; see ``tp status`` for the shape.
+
+        ``unaccounted`` is computed from the other side: providers promised to recordings, minus
+        the jobs that exist for them.
+        """
+        with self._read() as connection:
+            recordings = connection.execute(select(func.count()).select_from(schema.recordings))
+            quarantined = connection.execute(
+                select(func.count()).where(_r.quarantine_reason.is_not(None))
+            )
+            wanted = connection.execute(select(func.coalesce(func.sum(_r.provider_count), 0)))
+            pairs = select(_j.recording_id, _j.provider).distinct().subquery()
+            present = connection.execute(select(func.count()).select_from(pairs))
+            by_state = connection.execute(
+                select(_j.provider, _j.state, func.count()).group_by(_j.provider, _j.state)
+            )
+            by_provider: dict[str, dict[str, int]] = {}
+            for provider, state, count in by_state:
+                counts = by_provider.setdefault(
+                    provider, {s.value: 0 for s in JobState if s is not JobState.QUARANTINED}
+                )
+                if state != JobState.QUARANTINED.value:
+                    counts[state] = count
+            return {
+                "recordings": int(recordings.scalar_one()),
+                "by_provider": dict(sorted(by_provider.items())),
+                "quarantined": int(quarantined.scalar_one()),
+                "unaccounted": max(0, int(wanted.scalar_one()) - int(present.scalar_one())),
+            }
+
+    def list_stale_days(self) -> list[tuple[str, datetime]]:
+        """Return days whose catalogue tables are older than the ledger, with the newest change."""
+        p = schema.publications.c
+        changes = select(_r.day, _r.updated_at).union_all(select(_j.day, _j.updated_at)).subquery()
+        newest = (
+            select(changes.c.day, func.max(changes.c.updated_at).label("newest"))
+            .group_by(changes.c.day)
+            .subquery()
+        )
+        query = (
+            select(newest.c.day, newest.c.newest)
+            .outerjoin(schema.publications, p.day == newest.c.day)
+            .where(or_(p.watermark_at.is_(None), p.watermark_at < newest.c.newest))
+            .order_by(newest.c.day)
+        )
+        with self._read() as connection:
+            return [(row[0], from_text(row[1])) for row in connection.execute(query)]
+
+    def read_recordings(self, day: str | None = None) -> list[dict[str, Any]]:
+        """Return recordings as plain rows, ordered by identity; all days with None."""
+        query = select(schema.recordings).order_by(_r.recording_id)
+        return self._rows(query if day is None else query.where(_r.day == day))
+
+    def read_jobs(
+        self, day: str | None = None, *, recording_id: str | None = None, state: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Return jobs with their newest attempt as plain rows, ordered by recording and provider."""
+        last = select(_a.job_id, func.max(_a.number).label("number")).group_by(_a.job_id).subquery()
+        columns = [
+            _a[name].label(f"attempt_{name}" if name in ("state", "deadline_at") else name)
+            for name in _NEWEST_ATTEMPT
+        ]
+        query = (
+            select(schema.jobs, _r.key, *columns)
+            .join(schema.recordings, _r.recording_id == _j.recording_id)
+            .outerjoin(last, last.c.job_id == _j.job_id)
+            .outerjoin(schema.attempts, (_a.job_id == _j.job_id) & (_a.number == last.c.number))
+            .order_by(_j.recording_id, _j.provider, _j.job_id)
+        )
+        for column, wanted in ((_j.day, day), (_j.recording_id, recording_id), (_j.state, state)):
+            query = query if wanted is None else query.where(column == wanted)
+        return self._rows(query)
+
+    def read_history(self, recording_id: str) -> list[dict[str, Any]]:
+        """Return every transition of every attempt at one recording, oldest first."""
+        t = schema.transitions
+        query = (
+            select(t, _a.provider, _a.number)
+            .join(schema.attempts, _a.attempt_id == t.c.attempt_id)
+            .where(_a.recording_id == recording_id)
+            .order_by(t.c.transition_id)
+        )
+        return self._rows(query)
+
+    def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
+        with self._read() as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def _is_due(at: datetime) -> Any:
+    return or_(_j.scheduled_at.is_(None), _j.scheduled_at <= to_text(at))
+
+
+_NEWEST_ATTEMPT = (
+    "attempt_id",
+    "state",
+    "provider_job_id",
+    "region",
+    "reserved_micros",
+    "cost_micros",
+    "currency",
+    "cost_source",
+    "billed_ms",
+    "sent_at",
+    "completed_at",
+    "stored_at",
+    "raw_key",
+    "raw_sha256",
+    "deadline_at",
+)
+"""What ``read_jobs`` shows of a job's newest attempt."""
+
+_ATTEMPT_COLUMNS = tuple(Attempt.__slots__)
+
+
+def _select_work() -> Select[Any]:
+    return select(
+        schema.jobs,
+        *(column.label(f"r_{column.name}") for column in schema.recordings.columns),
+        *(_a[name].label(f"a_{name}") for name in _ATTEMPT_COLUMNS),
+    )
+
+
+def _to_work_item(row: Row[Any]) -> WorkItem:
+    m = row._mapping
+    recording = {c.name: m[f"r_{c.name}"] for c in schema.recordings.columns}
+    attempt = {name: m[f"a_{name}"] for name in _ATTEMPT_COLUMNS}
+    return WorkItem(
+        job=_to_job(m),
+        recording=_to_recording(recording),
+        attempt=_to_attempt(attempt) if attempt["attempt_id"] else None,
+        attempt_count=m["attempt_count"],
+    )
+
+
+def _to_job(m: Any) -> Job:
+    return Job(
+        job_id=m["job_id"],
+        recording_id=m["recording_id"],
+        provider=m["provider"],
+        options_json=m["options_json"],
+        day=m["day"],
+        state=JobState(m["state"]),
+        cause=m["cause"],
+        scheduled_at=from_text(m["scheduled_at"]),
+        deadline_at=from_text(m["deadline_at"]),
+    )
+
+
+def _to_recording(m: dict[str, Any]) -> Recording:
+    facts = None
+    if m["duration_ms"] is not None:
+        facts = AudioFacts(**{name: m[name] for name in AudioFacts.__slots__})
+    return Recording(
+        recording_id=m["recording_id"],
+        bucket=m["bucket"],
+        key=m["key"],
+        etag=m["etag"],
+        size_bytes=m["size_bytes"],
+        last_modified_at=from_text(m["last_modified_at"]),
+        version_id=m["version_id"],
+        facts=facts,
+        quarantine_reason=m["quarantine_reason"],
+    )
+
+
+def _to_attempt(m: Any) -> Attempt:
+    values = {name: m[name] for name in _ATTEMPT_COLUMNS}
+    for name in values:
+        if name.endswith("_at"):
+            values[name] = from_text(values[name])
+    values["state"] = AttemptState(values["state"])
+    return Attempt(**values)

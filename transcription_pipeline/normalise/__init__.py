@@ -1,0 +1,12 @@
+"""One pure module per provider: raw answer in, ``Transcript`` out, nothing fetched or guessed."""
+
+from collections.abc import Callable, Mapping
+
+from transcription_pipeline.domain.transcript import Transcript
+from transcription_pipeline.normalise import assemblyai, local
+
+NORMALISERS: Mapping[str, Callable[[bytes], Transcript]] = {
+    "assemblyai": assemblyai.normalise,
+    "local": local.normalise,
+}
+"""Provider → what reads its raw answers; raises ``NormaliseError``."""

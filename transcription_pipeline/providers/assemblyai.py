@@ -1,0 +1,349 @@
+"""AssemblyAI's pre-recorded speech-to-text over its v2 API.
+
+What belongs here: paths, bodies and the meaning of its answers. What does not: transport
+(``http.py``) and reading transcripts (``normalise/assemblyai.py``). Wire rules are from AssemblyAI's
+API reference and guides as published in November 2026, unless a comment names another source; no
+live call was ever made.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from transcription_pipeline.domain.job import Attempt
+from transcription_pipeline.errors import (
+    JobUnknown,
+    ProviderError,
+    ProviderUnavailable,
+    RequestRejected,
+    UnexpectedResponse,
+)
+from transcription_pipeline.providers.assemblyai_options import OPTIONS, make_fields, price_job
+from transcription_pipeline.providers.base import (
+    Audio,
+    AudioDelivery,
+    Capabilities,
+    Cost,
+    Observation,
+    PaidRequest,
+    Phase,
+    Submission,
+    Survey,
+    Verdict,
+)
+from transcription_pipeline.providers.http import (
+    ProviderHttp,
+    Response,
+    describe_error,
+    parse_retry_after,
+    redact,
+)
+
+NAME = "assemblyai"
+# Transcripts, uploads and the list are per region (docs: select the region).
+BASE_URLS = {"us": "https://api.assemblyai.com", "eu": "https://api.eu.assemblyai.com"}
+LIST_LIMIT = 200
+SETTLE = timedelta(minutes=15)
+"""The list is eventually consistent; how late a new row may appear is not documented."""
+UPLOAD_RETENTION = timedelta(hours=72)
+"""An uploaded file may be fetched for as long as it is kept (docs: data retention, longest case)."""
+
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_UNKNOWN_ID = "transcript id not found"  # answered with HTTP 400, not 404
+_FAILURES = (  # start of the job's error text, our cause, whether another attempt may help
+    ("download error", "audio_not_downloadable", True),
+    ("server error", "provider_server_error", True),
+    ("file does not appear to contain audio", "not_audio", False),
+    ("transcoding failed", "not_audio", False),
+    ("audio duration is too short", "too_short", False),
+    ("audio duration is too long", "too_long", False),
+    ("audio speech threshold", "below_speech_threshold", False),
+    ("detected language", "language_not_confident", False),
+)
+
+
+class _Status(msgspec.Struct, gc=False):
+    """The few fields that say where a job stands; everything else is skipped unread."""
+
+    id: str
+    status: str
+    error: str | None = None
+    audio_url: str | None = None
+    completed: str | None = None
+    created: str | None = None
+
+
+class _ListPage(msgspec.Struct, gc=False):
+    transcripts: list[_Status]
+
+
+_decode_status = msgspec.json.Decoder(_Status).decode
+_decode_page = msgspec.json.Decoder(_ListPage).decode
+
+
+class AssemblyAIProvider:
+    """One AssemblyAI project in one region."""
+
+    name = NAME
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        region: str = "us",
+        base_url: str = "",
+        delivery: AudioDelivery = AudioDelivery.URL,
+        requests_per_s: float = 66.0,
+        concurrency: int = 200,
+        price_per_hour_micros: int | None = None,
+    ) -> None:
+        self.region: str | None = region
+        self.capabilities = Capabilities(
+            deliveries=(AudioDelivery.UPLOAD,)
+            if delivery is AudioDelivery.UPLOAD
+            else (AudioDelivery.URL, AudioDelivery.UPLOAD),
+            options=frozenset(OPTIONS),
+            min_duration_ms=160,
+            max_duration_ms=10 * 3600 * 1000,
+            max_size_bytes=5_000_000_000 if delivery is AudioDelivery.URL else 2_200_000_000,
+            has_list=True,
+            concurrency=concurrency,
+        )
+        self._price_per_hour_micros = price_per_hour_micros
+        self._http = ProviderHttp(
+            provider=NAME,
+            base_url=base_url or BASE_URLS[region],
+            headers={"Authorization": api_key},  # the raw key, no "Bearer"
+            requests_per_s=requests_per_s,
+        )
+
+    def price(
+        self, options: Mapping[str, Any], duration_ms: int, *, model: str | None = None
+    ) -> Cost | None:
+        """Price by the public list: per second of audio, silence included, failed jobs free."""
+        return price_job(options, duration_ms, model, self._price_per_hour_micros)
+
+    async def upload(self, audio: Audio) -> Audio:
+        """Stream the bytes to AssemblyAI where there is no URL to hand over."""
+        if audio.url is not None:
+            return audio
+        answer = await self._http.stream(
+            "upload",
+            "POST",
+            "/v2/upload",
+            audio.open_stream(),
+            size_bytes=audio.size_bytes,
+            headers={"Content-Type": "application/octet-stream"},
+        )
+        value = answer.json(NAME, "upload")
+        url = value.get("upload_url") if isinstance(value, dict) else None
+        if not isinstance(url, str) or not url.startswith("http"):
+            raise UnexpectedResponse("no upload_url", provider=NAME, operation="upload")
+        return Audio(
+            recording_id=audio.recording_id,
+            size_bytes=audio.size_bytes,
+            duration_ms=audio.duration_ms,
+            open_stream=audio.open_stream,
+            url=url,
+        )
+
+    def make_request(
+        self, attempt_id: str, audio: Audio, options: Mapping[str, Any]
+    ) -> PaidRequest:
+        """Build the body of ``POST /v2/transcript``."""
+        body = msgspec.json.encode({"audio_url": audio.url, **make_fields(options)})
+        return PaidRequest(attempt_id, body, audio, options)
+
+    async def submit(self, request: PaidRequest) -> Submission:
+        """POST once. There is no idempotency key: whatever is unclear stays unclear (ambiguous)."""
+        try:
+            answer = await self._http.send_paid(
+                "submit", "/v2/transcript", request.body, {"Content-Type": "application/json"}
+            )
+        except ProviderUnavailable as error:
+            verdict = Verdict.AMBIGUOUS if error.was_sent else Verdict.NOT_SENT
+            return Submission(verdict, cause="no_answer", detail=redact(str(error)))
+        except ProviderError as error:
+            return Submission(Verdict.AMBIGUOUS, cause="bad_answer", detail=redact(str(error)))
+        return _judge(answer)
+
+    async def observe(self, provider_job_id: str) -> Observation:
+        """GET the transcript; a completed one brings its raw answer along."""
+        _check_job_id(provider_job_id, "observe")
+        try:
+            answer = await self._http.send(
+                "observe",
+                "GET",
+                f"/v2/transcript/{provider_job_id}",
+                provider_job_id=provider_job_id,
+            )
+        except RequestRejected as error:
+            if _UNKNOWN_ID in str(error):
+                return Observation(provider_job_id, Phase.UNKNOWN_JOB, "unknown id")
+            raise
+        try:
+            status = _decode_status(answer.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise UnexpectedResponse(
+                "not a transcript",
+                provider=NAME,
+                operation="observe",
+                provider_job_id=provider_job_id,
+                status_code=answer.status,
+            ) from None
+        return _observation(status, answer.body)
+
+    async def survey(self, running: Collection[str]) -> Survey:
+        """List the newest jobs, and the unfinished ones where that page does not show them all.
+
+        ``status`` filters the list; one page holds as many jobs as an account may run at once.
+        """
+        seen = {item.id: item for item in await self._list({}) if item.id in running}
+        absent: frozenset[str] = frozenset()
+        if len(seen) < len(running):
+            page = await self._list({"status": "processing"})
+            seen |= {i.id: i for i in page if i.id in running and i.id not in seen}
+            if len(page) < LIST_LIMIT:
+                absent = frozenset(running) - seen.keys()
+        return Survey({i: _observation(item, None) for i, item in seen.items()}, absent)
+
+    async def collect(self, provider_job_id: str) -> bytes:
+        """GET the transcript once more, for its bytes."""
+        observation = await self.observe(provider_job_id)
+        if observation.phase is Phase.UNKNOWN_JOB:
+            raise JobUnknown(
+                "gone", provider=NAME, operation="collect", provider_job_id=provider_job_id
+            )
+        if observation.phase is not Phase.COMPLETED or observation.body is None:
+            raise UnexpectedResponse(
+                f"listed as completed, but {observation.status}",
+                provider=NAME,
+                operation="collect",
+                provider_job_id=provider_job_id,
+            )
+        return observation.body
+
+    async def reconcile(self, attempt: Attempt, *, at: datetime) -> Submission:
+        """Look for the attempt in the list, by the token or the hash of its audio URL.
+
+        A signed URL is also a fence: a job that has not fetched its audio when the URL dies never
+        will, and failed jobs are not billed. So after the URL's death, a time for the list to
+        settle, and a list without the attempt, it is proved dead.
+        """
+        sent_at = attempt.sent_at or at
+        oldest = sent_at - timedelta(minutes=10)
+        before_id: str | None = None
+        while True:
+            page = await self._list({"before_id": before_id} if before_id else {})
+            for item in page:
+                if _belongs_to(item, attempt):
+                    return Submission(Verdict.ACCEPTED, item.id, cause="found_in_list")
+            # ``before_id`` goes to older pages; an unchanged one would loop for ever.
+            if not page or page[-1].id == before_id or _is_older(page[-1], oldest):
+                break
+            before_id = page[-1].id
+        dead_at = (attempt.url_expires_at or sent_at + UPLOAD_RETENTION) + SETTLE
+        if at >= dead_at:
+            return Submission(Verdict.NEVER_ARRIVED, cause="not_listed_after_expiry")
+        elapsed_s = (at - sent_at).total_seconds()
+        wait_s = min(300.0, max(30.0, elapsed_s / 2))
+        return Submission(Verdict.AMBIGUOUS, cause="not_listed_yet", retry_after_s=wait_s)
+
+    async def delete(self, provider_job_id: str) -> bool:
+        """DELETE the transcript and its uploaded file; True when a tombstone came back."""
+        _check_job_id(provider_job_id, "delete")
+        answer = await self._http.send(
+            "delete", "DELETE", f"/v2/transcript/{provider_job_id}", provider_job_id=provider_job_id
+        )
+        return b"deleted_by_user" in answer.body
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    @property
+    def request_count(self) -> int:
+        """Requests sent so far, of every kind."""
+        return self._http.request_count
+
+    async def _list(self, parameters: Mapping[str, str]) -> list[_Status]:
+        answer = await self._http.send(
+            "list", "GET", "/v2/transcript", params={"limit": str(LIST_LIMIT), **parameters}
+        )
+        try:
+            return _decode_page(answer.body).transcripts
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise UnexpectedResponse("not a list", provider=NAME, operation="list") from None
+
+
+def _judge(answer: Response) -> Submission:
+    """Say what an answer to the paid POST proves; everything unnamed is ambiguous."""
+    status = answer.status
+    if 200 <= status < 300:
+        try:
+            job = _decode_status(answer.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return Submission(Verdict.AMBIGUOUS, cause="accepted_without_id", detail="no id")
+        if not _JOB_ID.fullmatch(job.id):
+            return Submission(Verdict.AMBIGUOUS, cause="accepted_without_id", detail="odd id")
+        return Submission(Verdict.ACCEPTED, job.id)
+    if status == 429:
+        wait_s = parse_retry_after(answer.headers)
+        return Submission(Verdict.NOT_SENT, cause="rate_limited", retry_after_s=wait_s or 1.0)
+    detail = f"HTTP {status}: {describe_error(answer.body)}"
+    if status in {401, 402}:
+        gate = "auth" if status == 401 else "funds"
+        return Submission(Verdict.NOT_SENT, cause=f"gate_{gate}", detail=detail, gate=gate)
+    if status == 400 and "balance is negative" in detail:
+        return Submission(Verdict.NOT_SENT, cause="gate_funds", detail=detail, gate="funds")
+    if status in {400, 403, 404, 413, 415, 422}:
+        return Submission(Verdict.REJECTED, cause="request_rejected", detail=detail)
+    return Submission(Verdict.AMBIGUOUS, cause=f"http_{status}", detail=detail)
+
+
+def _observation(job: _Status, body: bytes | None) -> Observation:
+    # A deleted transcript calls itself completed and says "Deleted by user." as its text.
+    if job.audio_url is not None and job.audio_url.endswith("deleted_by_user"):
+        return Observation(job.id, Phase.FAILED, "deleted", cause="deleted_at_provider")
+    if job.status == "completed":
+        return Observation(job.id, Phase.COMPLETED, job.status, body=body)
+    if job.status == "error":
+        text = (job.error or "").lower()
+        for start, cause, is_retryable in _FAILURES:
+            if text.startswith(start):
+                return Observation(job.id, Phase.FAILED, job.status, cause, is_retryable)
+        return Observation(job.id, Phase.FAILED, job.status, "provider_error")
+    return Observation(job.id, Phase.RUNNING, job.status)  # queued, processing, or a new word
+
+
+def _belongs_to(item: _Status, attempt: Attempt) -> bool:
+    if item.audio_url is None:
+        return False
+    tokens = parse_qs(urlsplit(item.audio_url).query).get("x-tp-attempt", ())
+    if attempt.attempt_id in tokens:
+        return True
+    digest = sha256(item.audio_url.encode()).hexdigest()
+    return attempt.audio_url_sha256 == digest
+
+
+def _is_older(item: _Status, oldest: datetime) -> bool:
+    if item.created is None:
+        return False
+    try:
+        created = datetime.fromisoformat(item.created)
+    except ValueError:
+        return False
+    # With or without a zone; without, UTC is assumed (not documented).
+    return created.replace(tzinfo=created.tzinfo or oldest.tzinfo) < oldest
+
+
+def _check_job_id(provider_job_id: str, operation: str) -> None:
+    if not _JOB_ID.fullmatch(provider_job_id):
+        raise UnexpectedResponse("odd job id", provider=NAME, operation=operation)

@@ -1,0 +1,303 @@
+"""The one door to HTTP: requests to providers, their retries, and what an answer means.
+
+What belongs here: transport, pacing, retries of free requests, caps, and the translation of every
+failure into ``errors.py``. What does not: paths and bodies of any provider. Provider clients are
+its only callers.
+
+Two kinds of request, never mixed: a *free* one may be repeated and is, within bounds; a *paid* one
+is sent once, on a fresh connection, and whatever happens is reported, never retried (a request on a
+kept-alive connection that the server closes is indistinguishable from one that was accepted).
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+import msgspec
+import stamina
+
+from transcription_pipeline.errors import (
+    AuthenticationFailed,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+    RequestRejected,
+    UnexpectedResponse,
+)
+from transcription_pipeline.providers.throttle import Throttle
+
+MAX_BODY_BYTES = 256 * 1024 * 1024
+"""Decoded size at which an answer is refused: a 306 kB body can unpack to 300 MiB."""
+CONNECT_S = 5.0
+DEADLINE_S = 90.0
+"""Whole request, however slowly bytes drip. Short enough to end before a container is stopped."""
+READ_S = 60.0
+"""Silence between bytes. A shorter one would manufacture doubt about paid requests."""
+LONGEST_SLEEP_S = 120.0
+"""A longer wait is not slept but becomes the job's next due instant."""
+MAX_RETRY_AFTER_S = 900.0
+RETRIES = 6
+
+_URL = re.compile(r"https?://\S+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer, read whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    def json(self, provider: str, operation: str) -> Any:
+        """Decode the body; raises ``UnexpectedResponse`` for anything but JSON."""
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            kind = self.headers.get("Content-Type", "no content type").split(";")[0]
+            raise UnexpectedResponse(
+                f"not JSON ({kind}, {len(self.body)} bytes)",
+                provider=provider,
+                operation=operation,
+                status_code=self.status,
+            ) from None
+
+
+class ProviderHttp:
+    """One provider account over HTTP. Redirects are never followed, proxies never consulted."""
+
+    def __init__(
+        self,
+        *,
+        provider: str,
+        base_url: str,
+        headers: Mapping[str, str],
+        requests_per_s: float,
+    ) -> None:
+        self.provider = provider
+        self.request_count = 0
+        self._base_url = base_url.rstrip("/")
+        self._headers = dict(headers)
+        self._throttle = Throttle(requests_per_s)
+        self._pool: aiohttp.ClientSession | None = None
+
+    async def send(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        provider_job_id: str | None = None,
+    ) -> Response:
+        """Send a free request, again if need be, and return a 2xx answer.
+
+        Raises:
+            ProviderUnavailable, RateLimited: Transient, after the retries are used up.
+            AuthenticationFailed, RequestRejected, UnexpectedResponse: Terminal.
+        """
+        async for attempt in stamina.retry_context(
+            on=_may_retry,
+            attempts=RETRIES,
+            timeout=2 * LONGEST_SLEEP_S,
+            wait_initial=0.5,
+            wait_max=20.0,
+            wait_jitter=0.5,
+        ):
+            with attempt:
+                response = await self._once(self._session(), operation, method, path, params=params)
+                self._raise_for_status(
+                    response, operation=operation, provider_job_id=provider_job_id
+                )
+                return response
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def send_paid(
+        self, operation: str, path: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """POST once and return whatever was answered, of any status.
+
+        Raises ``ProviderUnavailable``, whose ``was_sent`` is False only if nothing left this machine.
+        """
+        connector = aiohttp.TCPConnector(force_close=True, limit=1)
+        async with aiohttp.ClientSession(connector=connector) as fresh:
+            response = await self._once(
+                fresh, operation, "POST", path, body=body, headers=headers or {}
+            )
+        if response.status == 429:
+            self._throttle.pause(parse_retry_after(response.headers) or 1.0)
+        return response
+
+    async def stream(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size_bytes: int,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send an unpaid body of known size in constant memory; not retried here.
+
+        The caller starts over from the source: a stream cannot be rewound.
+        """
+        length = {"Content-Length": str(size_bytes)}
+        # One minute, and a second per 256 KiB: slower than that is no transfer.
+        deadline = 60.0 + size_bytes / (256 * 1024)
+        response = await self._once(
+            self._session(),
+            operation,
+            method,
+            path,
+            body=chunks,
+            headers={**(headers or {}), **length},
+            deadline_s=deadline,
+        )
+        self._raise_for_status(response, operation=operation)
+        return response
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._pool is None:
+            connector = aiohttp.TCPConnector(limit=64, ttl_dns_cache=60, family=socket.AF_UNSPEC)
+            self._pool = aiohttp.ClientSession(connector=connector)
+        return self._pool
+
+    async def _once(
+        self,
+        session: aiohttp.ClientSession,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: bytes | AsyncIterator[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        deadline_s: float = DEADLINE_S,
+    ) -> Response:
+        await self._throttle.wait()
+        self.request_count += 1
+        timeout = aiohttp.ClientTimeout(
+            total=deadline_s, sock_connect=CONNECT_S, sock_read=READ_S, connect=None
+        )
+        try:
+            async with session.request(
+                method,
+                self._base_url + path,
+                params=params,
+                data=body,
+                headers={**self._headers, **(headers or {})},
+                timeout=timeout,
+                allow_redirects=False,
+            ) as answer:
+                return Response(answer.status, answer.headers, await self._read(answer, operation))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            # Name lookup, connect or TLS failed: proof that no byte of the request was sent.
+            raise self._unavailable(operation, error, was_sent=False) from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unavailable(operation, error, was_sent=True) from None
+
+    async def _read(self, answer: aiohttp.ClientResponse, operation: str) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in answer.content.iter_any():
+            size += len(chunk)
+            if size > MAX_BODY_BYTES:
+                raise UnexpectedResponse(
+                    f"more than {MAX_BODY_BYTES} bytes",
+                    provider=self.provider,
+                    operation=operation,
+                    status_code=answer.status,
+                )
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _unavailable(
+        self, operation: str, error: BaseException, *, was_sent: bool
+    ) -> ProviderUnavailable:
+        # The class alone: the text of a transport error may repeat the URL.
+        return ProviderUnavailable(
+            f"no answer: {type(error).__name__}",
+            provider=self.provider,
+            operation=operation,
+            was_sent=was_sent,
+        )
+
+    def _raise_for_status(
+        self, response: Response, *, operation: str, provider_job_id: str | None = None
+    ) -> None:
+        status = response.status
+        if 200 <= status < 300:
+            return
+        named: dict[str, Any] = {
+            "provider": self.provider,
+            "operation": operation,
+            "provider_job_id": provider_job_id,
+        }
+        if status == 429:
+            retry_after_s = parse_retry_after(response.headers)
+            self._throttle.pause(retry_after_s or 1.0)
+            raise RateLimited("too many requests", retry_after_s=retry_after_s, **named)
+        named["status_code"] = status
+        reason = describe_error(response.body)
+        if status in {401, 403}:
+            raise AuthenticationFailed(reason, **named)
+        if status == 408 or status >= 500:
+            raise ProviderUnavailable(reason, **named)
+        if 300 <= status < 400:
+            raise UnexpectedResponse("redirects are not followed", **named)
+        raise RequestRejected(reason, **named)
+
+
+def describe_error(body: bytes) -> str:
+    """Return the provider's own error text, one line, without URLs; for any body."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return f"an answer of {len(body)} bytes that is not JSON"
+    text = value.get("error") or value.get("message") if isinstance(value, dict) else None
+    return redact(text) if isinstance(text, str) else "no reason given"
+
+
+def redact(text: str) -> str:
+    """Take URLs (which may be signed) out of a text and keep one line of at most 200 characters."""
+    return " ".join(_URL.sub("<url>", text).split())[:200]
+
+
+def parse_retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Read ``Retry-After`` as seconds, 0 to 900; None when absent or senseless (RFC 9110 §10.2.3)."""
+    value = headers.get("Retry-After", "").strip()
+    if not value:
+        return None
+    if value.isascii() and value.isdigit():
+        seconds = float(value[:9])
+    else:
+        try:
+            at = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=UTC)
+        seconds = (at - (now or datetime.now(UTC))).total_seconds()
+    return max(0.0, min(seconds, MAX_RETRY_AFTER_S))
+
+
+def _may_retry(error: Exception) -> bool | float:
+    if not isinstance(error, ProviderError) or not error.is_transient:
+        return False
+    if isinstance(error, RateLimited) and error.retry_after_s is not None:
+        return error.retry_after_s if error.retry_after_s <= LONGEST_SLEEP_S else False
+    return True

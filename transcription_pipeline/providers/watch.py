@@ -1,0 +1,148 @@
+"""Waiting for many jobs of one provider with few requests.
+
+What belongs here: when to look and at what. What a look means is the provider's business, what
+follows from it the pipeline's. With a list, one or two requests show hundreds of jobs; below
+``FEW`` in flight, and for jobs no list shows, looks follow the learned ``WaitModel``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+
+from transcription_pipeline.domain.wait_model import WaitModel
+from transcription_pipeline.errors import AuthenticationFailed, ProviderError
+from transcription_pipeline.providers.base import Observation, Phase, Provider
+
+FEW = 10
+"""Below this many in flight single looks are cheaper than pages of the list."""
+LOOKS_AT_ONCE = 16
+SECOND_LOOK_S = 2.0
+"""A job that just left the list of unfinished ones gets one look per this long."""
+_IDLE_S = 0.1
+
+
+@dataclass(slots=True)
+class _Watched:
+    provider_job_id: str
+    audio_s: float
+    accepted_at: float
+    next_look_at: float
+
+
+class Watch:
+    """The jobs of one provider that have no answer yet."""
+
+    def __init__(self, provider: Provider, model: WaitModel, *, interval_s: float = 0.5) -> None:
+        self._provider = provider
+        self._model = model
+        self._interval_s = interval_s
+        self._running: dict[str, _Watched] = {}
+        self._changed = asyncio.Event()
+        self._is_closed = False
+
+    def add(
+        self,
+        provider_job_id: str,
+        *,
+        audio_ms: int | None,
+        elapsed_s: float = 0.0,
+        is_done: bool = False,
+    ) -> None:
+        """Start watching a job that was accepted ``elapsed_s`` ago, ``is_done`` by our own word."""
+        now = _now()
+        audio_s = (audio_ms or 0) / 1000
+        wait_s = 0.0 if elapsed_s or is_done else self._model.next_look_s(audio_s, 0.0)
+        self._running[provider_job_id] = _Watched(
+            provider_job_id, audio_s, now - elapsed_s, now + wait_s
+        )
+        self._changed.set()
+
+    def close(self) -> None:
+        """Let ``observations`` end once nothing is watched any more."""
+        self._is_closed = True
+        self._changed.set()
+
+    async def observations(self) -> AsyncIterator[Observation]:
+        """Yield each job once, when it is no longer running.
+
+        A look that fails moves nothing: the job is looked at again. Ends after ``close`` when all
+        have been seen through.
+        """
+        while self._running or not self._is_closed:
+            if not self._running:
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            started_at = _now()
+            for observation in await self._look():
+                watched = self._running.pop(observation.provider_job_id, None)
+                if watched is None:
+                    continue
+                if observation.phase is Phase.COMPLETED:
+                    self._model.learn(watched.audio_s, _now() - watched.accepted_at)
+                yield observation
+            await asyncio.sleep(max(0.0, self._pause_s() - (_now() - started_at)))
+
+    def _has_use_for_a_list(self) -> bool:
+        return self._provider.capabilities.has_list and len(self._running) >= FEW
+
+    def _pause_s(self) -> float:
+        if self._has_use_for_a_list():
+            return self._interval_s
+        due_at = min((w.next_look_at for w in self._running.values()), default=0.0)
+        return max(_IDLE_S, min(due_at - _now(), self._interval_s))
+
+    async def _look(self) -> list[Observation]:
+        found: list[Observation] = []
+        if self._has_use_for_a_list():
+            try:
+                survey = await self._provider.survey(self._running.keys())
+            except AuthenticationFailed:
+                raise
+            except ProviderError:
+                survey = None  # a look that fails moves nothing
+            if survey is not None:
+                found = [o for o in survey.seen.values() if o.phase is not Phase.RUNNING]
+                self._postpone_seen(survey.seen.keys())
+                for provider_job_id in survey.absent:
+                    watched = self._running.get(provider_job_id)
+                    if watched:
+                        watched.next_look_at = min(watched.next_look_at, _now())
+        due = [w for w in self._running.values() if w.next_look_at <= _now()]
+        done = {o.provider_job_id for o in found}
+        due = [w for w in due if w.provider_job_id not in done]
+        for start in range(0, len(due), LOOKS_AT_ONCE):
+            looks = [self._look_at(w) for w in due[start : start + LOOKS_AT_ONCE]]
+            found += [o for o in await asyncio.gather(*looks) if o is not None]
+        return found
+
+    def _postpone_seen(self, ids: Iterable[str]) -> None:
+        # The list will show them again; a single look is only for jobs it stops showing.
+        later = _now() + 10 * self._interval_s
+        for provider_job_id in ids:
+            watched = self._running.get(provider_job_id)
+            if watched:
+                watched.next_look_at = later
+
+    async def _look_at(self, watched: _Watched) -> Observation | None:
+        try:
+            observation = await self._provider.observe(watched.provider_job_id)
+        except AuthenticationFailed:
+            raise
+        except ProviderError:
+            watched.next_look_at = _now() + SECOND_LOOK_S
+            return None
+        if observation.phase is not Phase.RUNNING:
+            return observation
+        now = _now()
+        wait_s = self._model.next_look_s(watched.audio_s, now - watched.accepted_at)
+        if self._has_use_for_a_list():
+            wait_s = max(wait_s, SECOND_LOOK_S)
+        watched.next_look_at = now + wait_s
+        return None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,1 @@
+"""Where bytes live: the audio bucket and the lake, behind one protocol."""

@@ -1,0 +1,1 @@
+"""From transcripts to Parquet: the columns, the Arrow tables, the files."""
