@@ -1,1 +1,58 @@
+# The two commands: `make demo` and `make test`. Each sets up what it needs, once.
 SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check ui bench bench-quick lock clean prerequisites
+
+demo: $(STAMP)
+	@$(BIN)/tp demo
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest
+
+check: $(STAMP)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m transcription_pipeline.tables.dictionary --check README.md
+
+ui: $(STAMP)
+	@$(BIN)/tp ui
+
+bench: $(STAMP)
+	@$(BIN)/python -m bench
+
+bench-quick: $(STAMP)
+	@$(BIN)/python -m bench --quick
+
+clean:
+	rm -rf .venv var build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+# Makes requirements.lock anew from pyproject.toml: every version pinned, every file by hash.
+lock: $(STAMP)
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-strip-extras \
+	    --no-emit-index-url --no-header --python-version 3.11 --quiet -o requirements.lock
+
+prerequisites:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "Python 3.11 is missing: install it, or name yours: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	  echo "$(PYTHON) is not Python 3.11: name one that is: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "Python has no venv module: install python3.11-venv" >&2; exit 1; }
+	@command -v cc >/dev/null || command -v gcc >/dev/null || { \
+	  echo "a C compiler is missing: install gcc" >&2; exit 1; }
+
+$(STAMP): requirements.lock pyproject.toml | prerequisites
+	@echo "setting up .venv (once; a minute or two)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@

@@ -21,7 +21,7 @@ from transcription_pipeline.providers.local import OPTIONS as LOCAL_OPTIONS
 from transcription_pipeline.providers.local import LocalProvider
 from transcription_pipeline.settings import Settings
 from transcription_pipeline.storage.folder import FolderStore
-from transcription_pipeline.storage.layout import parse_s3_uri
+from transcription_pipeline.storage.layout import BucketAddress, parse_s3_uri
 from transcription_pipeline.storage.objects import ObjectStore
 from transcription_pipeline.storage.s3 import S3ObjectStore, open_s3_client
 
@@ -38,18 +38,19 @@ def build_tools(settings: Settings) -> Tools:
     return Tools(
         ledger=Ledger.open(settings.ledger.url),
         audio=build_audio_store(settings),
+        audio_prefix=parse_s3_uri(settings.storage.audio, "storage.audio").prefix,
         lake=build_lake(settings),
         routes=routes,
         make_provider=build_provider_factories(settings),
-        limits={name: _limits(settings, name) for name in settings.enabled_providers},
+        limits={name: build_limits(settings, name) for name in settings.enabled_providers},
         first_day=settings.partitions.start,
     )
 
 
 def build_audio_store(settings: Settings) -> S3ObjectStore:
-    """Describe the watched bucket."""
-    address = parse_s3_uri(settings.storage.audio, "storage.audio")
-    return S3ObjectStore(address, make_client=_client_maker(settings))
+    """Describe the watched bucket, all of it: keys of recordings are complete."""
+    bucket = parse_s3_uri(settings.storage.audio, "storage.audio").bucket
+    return S3ObjectStore(BucketAddress(bucket, ""), make_client=_client_maker(settings))
 
 
 def build_lake(settings: Settings) -> ObjectStore:
@@ -121,7 +122,8 @@ def _build_assemblyai(settings: Settings) -> Provider:
     )
 
 
-def _limits(settings: Settings, provider: str) -> RunLimits:
+def build_limits(settings: Settings, provider: str) -> RunLimits:
+    """Return what bounds a run over one partition of ``provider``."""
     runs = settings.runs
     budget = next((b for name, b in settings.budgets.items() if name == provider), None)
     return RunLimits(

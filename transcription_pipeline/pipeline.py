@@ -33,6 +33,7 @@ from transcription_pipeline.providers.base import Provider
 from transcription_pipeline.storage.layout import make_table_key
 from transcription_pipeline.storage.objects import ObjectStore
 from transcription_pipeline.storage.s3 import S3ObjectStore
+from transcription_pipeline.tables import parquet
 from transcription_pipeline.tables.build import build_rows, build_tables
 from transcription_pipeline.tables.parquet import Batch, merge_partition
 from transcription_pipeline.tables.schema import JOBS, RECORDINGS, TRANSCRIPT_TABLES, TableSchema
@@ -49,6 +50,9 @@ class Tools:
 
     ledger: Ledger
     audio: S3ObjectStore
+    """The whole bucket: keys are complete."""
+    audio_prefix: str
+    """The watched part of it."""
     lake: ObjectStore
     routes: Sequence[Route]
     make_provider: Mapping[str, Callable[[], Provider]]
@@ -99,7 +103,7 @@ def discover(
     started_at = time.monotonic()
     seen = new = unrouted = 0
     while True:
-        page = tools.audio.list_page("", token)
+        page = tools.audio.list_page(tools.audio_prefix, token)
         found = []
         for stored in page.objects:
             if stored.key.endswith("/") and stored.size_bytes == 0:
@@ -111,7 +115,7 @@ def discover(
                 size_bytes=stored.size_bytes,
                 last_modified_at=stored.last_modified_at,
             )
-            wishes = plan(tools.routes, stored.key)
+            wishes = plan(tools.routes, stored.key.removeprefix(tools.audio_prefix))
             if wishes is None:
                 unrouted += 1
             else:
@@ -124,15 +128,30 @@ def discover(
 
 
 def plan(routes: Sequence[Route], key: str) -> dict[str, dict[str, Any]] | None:
-    """Say which providers get a recording and with which options; None when no route wants it."""
+    """Say which providers get a recording and with which options; None when no route wants it.
+
+    ``key`` is relative to the watched prefix.
+    """
     route = find_route(routes, key)
     if route is None:
         return None
     return {provider: route.options_for(provider) for provider in route.providers}
 
 
-async def transcribe(tools: Tools, day: str, provider: str) -> RunReport | None:
+async def transcribe(
+    tools: Tools,
+    day: str,
+    provider: str,
+    *,
+    on_start: Callable[[RunReport], None] | None = None,
+) -> RunReport | None:
     """Upload, submit, poll and collect whatever is due in one partition.
+
+    Args:
+        tools: The ledger, the bucket, the lake and the providers.
+        day: Partition day, ``YYYY-MM-DD``.
+        provider: Partition provider.
+        on_start: Called with the report that grows while the run works.
 
     Returns:
         What was done; None while another worker holds the partition.
@@ -153,7 +172,7 @@ async def transcribe(tools: Tools, day: str, provider: str) -> RunReport | None:
             return None
         client = tools.make_provider[provider]()
         try:
-            return await PartitionRun(
+            run = PartitionRun(
                 ledger=tools.ledger,
                 provider=client,
                 audio=tools.audio,
@@ -161,7 +180,10 @@ async def transcribe(tools: Tools, day: str, provider: str) -> RunReport | None:
                 lease=lease,
                 limits=limits,
                 now=tools.now,
-            ).run()
+            )
+            if on_start:
+                on_start(run.report)
+            return await run.run()
         finally:
             await client.aclose()
 
@@ -215,6 +237,15 @@ def write_catalogue(tools: Tools, day: str) -> dict[str, int]:
     rows = _replace_files(tools, day, None, [batch], (RECORDINGS, JOBS), ids, is_rebuild=True)
     tools.ledger.record_publication(day, watermark)
     return rows
+
+
+def count_rows(tools: Tools, day: str, provider: str) -> dict[str, int]:
+    """Return the row count of each transcript table in one partition."""
+    counts = {}
+    for table in TRANSCRIPT_TABLES:
+        key = make_table_key(table.name, day, provider)
+        counts[table.name] = parquet.count_rows(tools.lake.get(key)) if tools.lake.find(key) else 0
+    return counts
 
 
 def _normalise(

@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass
 COST_OF_A_LOOK = 0.005
 """What one request costs, as a share of the predicted time: PERFORMANCE's setting for short lag."""
 MINIMUM_WAIT_S = 0.2
+SHORTEST_S = 0.001
+"""No job is faster: a ratio of nothing has no logarithm."""
 WARM_AFTER = 20
 """Below this many observations nothing is believed and looks follow the elapsed time."""
 SMOOTHING = 0.05
@@ -52,6 +54,7 @@ class WaitModel:
         """Take one finished job into account."""
         if took_s <= 0:
             return
+        took_s = max(took_s, SHORTEST_S)
         if self.count:
             deviation = math.log(took_s / self.predict_s(audio_s)) - self.mean_log
             limit = 3 * max(self.spread, 0.1)

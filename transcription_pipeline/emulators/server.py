@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import msgspec
 import uvicorn
@@ -275,3 +276,13 @@ class EmulatorServer:
     def reset(self) -> None:
         """Forget all jobs, charges, counts and faults."""
         self.control("reset", {})
+
+
+def read_invoice(base_url: str) -> list[dict[str, Any]]:
+    """Read the invoice of an emulator that runs in another process."""
+    parts = urlsplit(base_url)
+    connection = http.client.HTTPConnection(parts.hostname or _HOST, parts.port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("GET", "/_control/invoice")
+        lines: list[dict[str, Any]] = json.loads(connection.getresponse().read())["lines"]
+    return lines

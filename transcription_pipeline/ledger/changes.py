@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, case, func, insert, select, text, update
 
 from transcription_pipeline.domain.job import (
     DEAD_STATES,
@@ -222,9 +222,9 @@ def _insert_evidence(connection: Connection, seen: Sequence[Saw]) -> None:
             {
                 "attempt_id": s.attempt_id,
                 "kind": s.kind,
-                "provider_job_id": s.provider_job_id,
-                "cause": s.cause,
-                "detail": s.detail,
+                "provider_job_id": _plain(s.provider_job_id),
+                "cause": _plain(s.cause),
+                "detail": _plain(s.detail),
                 "at": to_text(s.at),
             }
             for s in seen
@@ -240,7 +240,7 @@ def _apply_probes(connection: Connection, probes: Sequence[Probed]) -> None:
             facts = probe.facts
             values |= {name: getattr(facts, name) for name in facts.__slots__}
         values["quarantine_reason"] = probe.quarantine_reason
-        values["quarantine_detail"] = probe.detail
+        values["quarantine_detail"] = _plain(probe.detail)
         where = recordings.c.recording_id == probe.recording_id
         connection.execute(update(recordings).where(where).values(**values))
         if probe.quarantine_reason:
@@ -251,7 +251,7 @@ def _apply_probes(connection: Connection, probes: Sequence[Probed]) -> None:
                 .values(
                     state=JobState.QUARANTINED.value,
                     cause=probe.quarantine_reason,
-                    detail=probe.detail,
+                    detail=_plain(probe.detail),
                     updated_at=to_text(probe.at),
                 )
             )
@@ -275,6 +275,7 @@ def _apply_openings(
         if o.cap_micros is not None:
             purse = (o.provider, to_text(o.at)[:10])
             if purse not in spent:
+                _guard_purse(connection, o.provider)
                 spent[purse] = _spent(connection, *purse)
             if spent[purse] + (o.reserved_micros or 0) > o.cap_micros:
                 refusals[index] = BudgetExceeded(
@@ -299,17 +300,26 @@ def _apply_openings(
         )
         counts.append({"b_job_id": o.job_id, "b_number": o.number, "b_at": to_text(o.at)})
     if rows:
+        # One order of rows for every writer, or two wait for each other (PostgreSQL).
+        rows.sort(key=lambda row: str(row["job_id"]))
+        counts.sort(key=lambda row: str(row["b_job_id"]))
         connection.execute(insert(schema.attempts), rows)
         connection.execute(_COUNT_ATTEMPT, counts)
 
 
+def _guard_purse(connection: Connection, provider: str) -> None:
+    # PostgreSQL lets two transactions add up the same purse; SQLite has one writer anyway.
+    if connection.dialect.name == "postgresql":
+        lock = text("SELECT pg_advisory_xact_lock(hashtext(:purse))")
+        connection.execute(lock, {"purse": f"budget/{provider}"})
+
+
 def _spent(connection: Connection, provider: str, day: str) -> int:
-    query = select(
-        func.coalesce(func.sum(func.coalesce(_a.cost_micros, _a.reserved_micros, 0)), 0)
-    ).where(
-        _a.provider == provider,
-        _a.created_at >= day,
-        _a.state.not_in([s.value for s in DEAD_STATES]),
+    # A dead attempt frees what it reserved, but not what it was charged all the same.
+    is_dead = _a.state.in_([s.value for s in DEAD_STATES])
+    reserved = case((is_dead, 0), else_=_a.reserved_micros)
+    query = select(func.coalesce(func.sum(func.coalesce(_a.cost_micros, reserved, 0)), 0)).where(
+        _a.provider == provider, _a.created_at >= day
     )
     return int(connection.execute(query).scalar_one())
 
@@ -330,6 +340,10 @@ def _apply_moves(
         if state != m.from_state.value or not is_legal_move(m.from_state, m.to_state):
             refusals[index] = IllegalTransition(m.attempt_id, m.from_state, m.to_state, state)
             continue
+        unknown = m.values.keys() - set(MOVABLE_COLUMNS)
+        if unknown:
+            refusals[index] = LedgerError(f"a move cannot set {sorted(unknown)}")
+            continue
         found[m.attempt_id] = m.to_state.value
         rows.append(_move_parameters(m, fence))
         trail.append(
@@ -338,20 +352,19 @@ def _apply_moves(
                 "from_state": m.from_state.value,
                 "to_state": m.to_state.value,
                 "fence": fence,
-                "cause": m.cause,
+                "cause": _plain(m.cause),
                 "at": to_text(m.at),
             }
         )
     if rows:
+        # One order of rows for every writer; moves of one attempt keep theirs.
+        rows.sort(key=lambda row: str(row["b_job_id"]))
         connection.execute(_MOVE, rows)
         connection.execute(_JOB_AFTER_MOVE, rows)
         connection.execute(insert(schema.transitions), trail)
 
 
 def _move_parameters(m: Move, fence: int) -> dict[str, Any]:
-    unknown = m.values.keys() - set(MOVABLE_COLUMNS)
-    if unknown:
-        raise LedgerError(f"a move cannot set {sorted(unknown)}")
     row = {f"b_{name}": _to_column(m.values.get(name)) for name in MOVABLE_COLUMNS}
     return row | {
         "b_attempt_id": m.attempt_id,
@@ -359,8 +372,8 @@ def _move_parameters(m: Move, fence: int) -> dict[str, Any]:
         "b_from_state": m.from_state.value,
         "b_to_state": m.to_state.value,
         "b_fence": fence,
-        "b_cause": m.cause,
-        "b_detail": m.detail,
+        "b_cause": _plain(m.cause),
+        "b_detail": _plain(m.detail),
         "b_at": to_text(m.at),
         "b_job_state": (m.job_state or job_state_after(m.to_state)).value,
         "b_scheduled_at": to_text(m.scheduled_at),
@@ -368,12 +381,21 @@ def _move_parameters(m: Move, fence: int) -> dict[str, Any]:
 
 
 def _to_column(value: Any) -> Any:
+    if isinstance(value, str):
+        return _plain(value)
     return to_text(value) if isinstance(value, datetime) else value
+
+
+def _plain(value: str | None) -> str | None:
+    """Replace what PostgreSQL or UTF-8 cannot hold: a refused text must not cost a paid job's id."""
+    if value is None or value.isprintable():
+        return value
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def _apply_to_jobs(connection: Connection, changes: Sequence[Postpone | Refuse]) -> None:
     for change in changes:
-        values: dict[str, Any] = {"cause": change.cause, "updated_at": to_text(change.at)}
+        values: dict[str, Any] = {"cause": _plain(change.cause), "updated_at": to_text(change.at)}
         if isinstance(change, Postpone):
             values["scheduled_at"] = to_text(change.scheduled_at)
         else:
@@ -385,8 +407,8 @@ def _states_of(
     connection: Connection, column: Any, ids: Sequence[str], *, live_only: bool = False
 ) -> dict[str, str]:
     found: dict[str, str] = {}
-    for chunk in in_chunks(ids):
-        query = select(column, _a.state).where(column.in_(chunk)).with_for_update()
+    for chunk in in_chunks(sorted(set(ids))):
+        query = select(column, _a.state).where(column.in_(chunk)).order_by(column).with_for_update()
         if live_only:
             query = query.where(_a.state.not_in([s.value for s in DEAD_STATES]))
         found.update({row[0]: row[1] for row in connection.execute(query)})

@@ -7,16 +7,20 @@ what is asked (``ledger.py``, ``reading.py``). Only ``Ledger.open`` calls this.
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from transcription_pipeline.errors import ConfigurationError
+from transcription_pipeline.errors import ConfigurationError, LedgerError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "0001"
 """The newest migration; a test holds it against the folder."""
+
+_migrating = Lock()
+"""Alembic keeps the migration it runs in module globals: one at a time per process."""
 
 _NETWORK_FILESYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"}
 
@@ -25,7 +29,9 @@ def open_engine(url: str) -> Engine:
     """Return an engine whose every transaction is durable once committed, migrated to the head.
 
     Raises:
-        ConfigurationError: the URL is malformed, names another database, or a network file system.
+        ConfigurationError: the URL is malformed, names another database, or a network file system,
+            or the ledger was made by a newer version of this package.
+        LedgerError: the database cannot be reached or written.
     """
     try:
         parsed = make_url(url)
@@ -45,7 +51,13 @@ def open_engine(url: str) -> Engine:
         )
     else:
         raise ConfigurationError(f"ledger.url: {backend} is not one of sqlite, postgresql")
-    _migrate(engine)
+    try:
+        with _migrating:
+            _migrate(engine)
+    except DBAPIError as error:
+        # The class alone: its text repeats host and user.
+        kind = type(error.orig).__name__
+        raise LedgerError(f"the ledger cannot be opened: {kind}") from None
     return engine
 
 
@@ -92,7 +104,7 @@ def _filesystem_of(folder: Path) -> str:
     best, kind = "", "unknown"
     for line in mounts.read_text().splitlines():
         _, point, fs, *_ = line.split(" ")
-        if str(folder).startswith(point) and len(point) > len(best):
+        if folder.is_relative_to(point) and len(point) > len(best):
             best, kind = point, fs
     return kind
 
@@ -102,6 +114,7 @@ def _migrate(engine: Engine) -> None:
         return
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -110,7 +123,12 @@ def _migrate(engine: Engine) -> None:
             # Two processes may open a new ledger at once; the second finds the work done.
             connection.execute(text("SELECT pg_advisory_xact_lock(7316270)"))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError:
+            raise ConfigurationError(
+                "ledger.url: made by a newer version; update this package"
+            ) from None
 
 
 def _version(engine: Engine) -> str | None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
-from transcription_pipeline.errors import LedgerError, TranscriptionPipelineError
+from transcription_pipeline.errors import LedgerError
 from transcription_pipeline.ledger.changes import Change, Lease
 from transcription_pipeline.ledger.ledger import Ledger
 
@@ -24,12 +24,16 @@ Waiting = tuple[Sequence[Change], "asyncio.Future[None]"]
 
 
 class GroupCommit:
-    """The ledger's writer for one partition on one event loop; use as ``async with``."""
+    """The ledger's writer for one partition on one event loop; use as ``async with``.
+
+    Invariant: whoever waits in ``commit`` is answered, whatever happens to the database.
+    """
 
     def __init__(self, ledger: Ledger, lease: Lease | None = None) -> None:
         self._ledger = ledger
         self._lease = lease
         self._pending: deque[Waiting] = deque()
+        self._group: list[Waiting] = []
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._task: asyncio.Task[None] | None = None
@@ -46,12 +50,18 @@ class GroupCommit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Commit what is pending, then stop."""
+        """Commit what is pending, then stop; a cancellation waits until that is done."""
         self._is_closing = True
         self._wake.set()
-        if self._task:
-            await self._task
+        interruption: asyncio.CancelledError | None = None
+        while self._task and not self._task.done():
+            try:
+                await asyncio.wait([self._task])
+            except asyncio.CancelledError as cancelled:
+                interruption = cancelled
         self._thread.shutdown(wait=True)
+        if interruption is not None:
+            raise interruption
 
     async def commit(self, *changes: Change) -> None:
         """Return once ``changes`` are durable.
@@ -59,6 +69,8 @@ class GroupCommit:
         Raises the first refusal among them (``IllegalTransition``, ``LeaseLost``); the other
         changes of the call stand.
         """
+        if self._task is None or self._task.done():
+            raise LedgerError("the ledger's writer is not running")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pending.append((changes, done))
         self._wake.set()
@@ -66,24 +78,31 @@ class GroupCommit:
         await asyncio.shield(done)
 
     async def _write_forever(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._pending:
-                group = self._take_group()
-                changes = [change for some, _ in group for change in some]
-                try:
-                    refusals = await loop.run_in_executor(
-                        self._thread, self._ledger.commit, changes, self._lease
-                    )
-                except TranscriptionPipelineError as error:
-                    for _, done in group:
-                        _settle(done, error)
-                    continue
-                _settle_group(group, refusals)
-            if self._is_closing:
-                return
+        try:
+            while self._pending or not self._is_closing:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._pending:
+                    await self._write_group()
+        finally:
+            # Only a cancelled loop leaves somebody behind.
+            for _, done in (*self._group, *self._pending):
+                _settle(done, LedgerError("the ledger's writer was stopped"))
+
+    async def _write_group(self) -> None:
+        self._group = self._take_group()
+        changes = [change for some, _ in self._group for change in some]
+        written = asyncio.get_running_loop().run_in_executor(
+            self._thread, self._ledger.commit, changes, self._lease
+        )
+        await asyncio.wait([written])
+        error = written.exception()
+        if error is None:
+            _settle_group(self._group, written.result())
+        else:
+            for _, done in self._group:
+                _settle(done, error)
+        self._group = []
 
     def _take_group(self) -> list[Waiting]:
         group: list[Waiting] = []
@@ -102,8 +121,8 @@ def _settle_group(group: Sequence[Waiting], refusals: Sequence[LedgerError | Non
         _settle(done, next((error for error in mine if error is not None), None))
 
 
-def _settle(done: asyncio.Future[None], error: Exception | None) -> None:
-    if done.cancelled():
+def _settle(done: asyncio.Future[None], error: BaseException | None) -> None:
+    if done.done():
         return
     if error is None:
         done.set_result(None)

@@ -7,12 +7,14 @@ this class inherits. All methods block and are safe to call from any thread; on 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from transcription_pipeline.domain.job import (
     Job,
@@ -88,35 +90,43 @@ class Ledger(LedgerReading):
             ]
         if not rows:
             return 0
-        with self._engine.begin() as connection:
+        with self._write() as connection:
             known = self._known(connection, list(rows))
             fresh = [row for recording_id, row in rows.items() if recording_id not in known]
             if not fresh:
                 return 0
-            # Another process may have written the same between listing and here (PostgreSQL).
-            upsert = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-            connection.execute(upsert.insert(schema.recordings).on_conflict_do_nothing(), fresh)
-            ids = {row["recording_id"] for row in fresh}
+            # Another process may write the same at this moment (PostgreSQL): what it wrote first
+            # is its, with its jobs. One order for everybody, or two writers wait for each other.
+            fresh.sort(key=lambda row: str(row["recording_id"]))
+            written = connection.execute(
+                self._insert(schema.recordings)
+                .on_conflict_do_nothing()
+                .returning(schema.recordings.c.recording_id),
+                fresh,
+            )
+            ids = set(written.scalars())
             new_jobs = [job for job in jobs if job["recording_id"] in ids]
             if new_jobs:
-                connection.execute(upsert.insert(schema.jobs).on_conflict_do_nothing(), new_jobs)
-        return len(fresh)
+                connection.execute(self._insert(schema.jobs).on_conflict_do_nothing(), new_jobs)
+        return len(ids)
 
     def record_job(
         self, recording_id: str, provider: str, options: Mapping[str, object], *, at: datetime
     ) -> Job:
         """Add one job beside those the route named (a fallback, or other options on request)."""
-        with self._engine.begin() as connection:
-            r = schema.recordings.c
-            day = connection.execute(select(r.day).where(r.recording_id == recording_id)).scalar()
+        with self._write() as connection:
+            r, j = schema.recordings.c, schema.jobs.c
+            # Locked, so that two processes do not both count the provider (PostgreSQL).
+            query = select(r.day).where(r.recording_id == recording_id).with_for_update()
+            day = connection.execute(query).scalar()
             if day is None:
                 raise LedgerError(f"recording {recording_id} is not in the ledger")
             row = _job_row(recording_id, day, provider, options, to_text(at))
-            found = connection.execute(
-                select(schema.jobs.c.job_id).where(schema.jobs.c.job_id == row["job_id"])
-            ).scalar()
-            if found is None:
-                connection.execute(insert(schema.jobs), [row])
+            here = (j.recording_id == recording_id) & (j.provider == provider)
+            found = set(connection.execute(select(j.job_id).where(here)).scalars())
+            if row["job_id"] not in found:
+                connection.execute(self._insert(schema.jobs), [row])
+            if not found:  # other options for the same provider are still one provider
                 connection.execute(
                     update(schema.recordings)
                     .where(r.recording_id == recording_id)
@@ -137,17 +147,46 @@ class Ledger(LedgerReading):
             LedgerBusy: Transient. Nothing was written.
         """
         try:
-            with self._engine.begin() as connection:
+            with self._write() as connection:
                 return apply_changes(connection, changes, lease)
-        except IntegrityError as error:
+        except LedgerBusy:
+            raise
+        except LedgerError as error:
             if len(changes) == 1:
-                return [LedgerError(f"refused by the ledger's invariants: {_kind_of(error)}")]
-            # Another writer came between our look and our write: find out which change it was.
-            return [self.commit([change], lease)[0] for change in changes]
+                return [error]
+            # Another writer came between our look and our write, or the database cannot hold a
+            # value: find out which change it was; the others are written all the same.
+            return [self._commit_alone(change, lease) for change in changes]
+
+    def _commit_alone(self, change: Change, lease: Lease | None) -> LedgerError | None:
+        try:
+            return self.commit([change], lease)[0]
+        except LedgerBusy as error:
+            return error
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
         except OperationalError as error:
             raise LedgerBusy(f"the ledger did not take the write: {_kind_of(error)}") from None
-        except DBAPIError as error:
-            raise LedgerError(f"the ledger failed: {_kind_of(error)}") from None
+        # Not every refusal of a value is the database's: sqlite3 raises plain ones for text that
+        # is no Unicode and for integers beyond 64 bits.
+        except (SQLAlchemyError, UnicodeError, OverflowError) as error:
+            raise LedgerError(f"the ledger refused the write: {_kind_of(error)}") from None
+
+    def _insert(self, table: Table) -> Any:
+        """Return an INSERT of the dialect in use, which knows what to do on conflict."""
+        if self._engine.dialect.name == "postgresql":
+            return postgresql.insert(table)
+        return sqlite.insert(table)
+
+    def _replace(self, connection: Connection, table: Table, row: Mapping[str, object]) -> None:
+        statement = self._insert(table).values(**row)
+        keys = [column.name for column in table.primary_key]
+        changed = {name: statement.excluded[name] for name in row if name not in keys}
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
 
     def acquire_lease(
         self, day: str, provider: str, holder: str, *, at: datetime, ttl_s: float
@@ -160,12 +199,11 @@ class Ledger(LedgerReading):
         leases = schema.leases
         here = (leases.c.day == day) & (leases.c.provider == provider)
         until = to_text(at + timedelta(seconds=ttl_s))
-        with self._engine.begin() as connection:
+        with self._write() as connection:
             row = connection.execute(select(leases).where(here).with_for_update()).one_or_none()
             if row is None:
-                upsert = postgresql if self._engine.dialect.name == "postgresql" else sqlite
                 written = connection.execute(
-                    upsert.insert(leases)
+                    self._insert(leases)
                     .values(day=day, provider=provider, holder=holder, fence=1, until_at=until)
                     .on_conflict_do_nothing()
                 )
@@ -181,7 +219,7 @@ class Ledger(LedgerReading):
     def renew_lease(self, lease: Lease, *, at: datetime, ttl_s: float) -> bool:
         """Prolong a lease; False when it was taken over."""
         until = to_text(at + timedelta(seconds=ttl_s))
-        with self._engine.begin() as connection:
+        with self._write() as connection:
             written = connection.execute(
                 update(schema.leases).where(*_is_lease(lease)).values(until_at=until)
             )
@@ -189,50 +227,38 @@ class Ledger(LedgerReading):
 
     def release_lease(self, lease: Lease) -> None:
         """Give a lease back so that the next holder need not wait for it to lapse."""
-        with self._engine.begin() as connection:
+        with self._write() as connection:
             connection.execute(
                 update(schema.leases).where(*_is_lease(lease)).values(holder="", until_at="")
             )
 
     def close_gate(self, provider: str, reason: str, *, until: datetime, at: datetime) -> None:
         """Send nothing paid to ``provider`` until an instant."""
-        with self._engine.begin() as connection:
-            connection.execute(delete(schema.gates).where(schema.gates.c.provider == provider))
-            connection.execute(
-                insert(schema.gates).values(
-                    provider=provider, reason=reason, until_at=to_text(until), at=to_text(at)
-                )
-            )
+        with self._write() as connection:
+            row = {"reason": reason, "until_at": to_text(until), "at": to_text(at)}
+            self._replace(connection, schema.gates, {"provider": provider, **row})
 
     def open_gate(self, provider: str) -> None:
         """Let paid requests to ``provider`` through again."""
-        with self._engine.begin() as connection:
+        with self._write() as connection:
             connection.execute(delete(schema.gates).where(schema.gates.c.provider == provider))
 
     def save_wait_model(self, provider: str, model: WaitModel) -> None:
         """Keep what was learned of a provider's pace; the better-founded model wins."""
-        with self._engine.begin() as connection:
+        with self._write() as connection:
             table = schema.wait_models
             here = table.c.provider == provider
             count = connection.execute(select(table.c.observation_count).where(here)).scalar()
             if count is not None and count > model.count:
                 return
-            connection.execute(delete(table).where(here))
-            connection.execute(
-                insert(table).values(
-                    provider=provider,
-                    parameters_json=model.to_json(),
-                    observation_count=model.count,
-                    spread=model.spread,
-                )
-            )
+            row = {"parameters_json": model.to_json(), "observation_count": model.count}
+            self._replace(connection, table, {"provider": provider, "spread": model.spread, **row})
 
     def record_publication(self, day: str, watermark: datetime) -> None:
         """Remember up to which change the catalogue tables of a day were written."""
-        with self._engine.begin() as connection:
-            table = schema.publications
-            connection.execute(delete(table).where(table.c.day == day))
-            connection.execute(insert(table).values(day=day, watermark_at=to_text(watermark)))
+        with self._write() as connection:
+            row = {"day": day, "watermark_at": to_text(watermark)}
+            self._replace(connection, schema.publications, row)
 
     def _known(self, connection: Connection, ids: Sequence[str]) -> set[str]:
         column = schema.recordings.c.recording_id
@@ -243,9 +269,9 @@ class Ledger(LedgerReading):
         return known
 
 
-def _kind_of(error: DBAPIError) -> str:
+def _kind_of(error: Exception) -> str:
     # The class alone: the text of a database error repeats the values of the statement.
-    return type(error.orig).__name__
+    return type(getattr(error, "orig", None) or error).__name__
 
 
 def _is_lease(lease: Lease) -> tuple[ColumnElement[bool], ...]:

@@ -56,19 +56,32 @@ class LedgerReading:
     _engine: Engine
 
     def _read(self) -> Connection:
-        return self._engine.connect().execution_options(is_read=True)
+        connection = self._engine.connect().execution_options(is_read=True)
+        if self._engine.dialect.name == "postgresql":
+            # As SQLite does by itself: all questions of one reading see the same moment.
+            return connection.execution_options(isolation_level="REPEATABLE READ")
+        return connection
 
     def find_known_recordings(self, ids: Sequence[str]) -> set[str]:
         """Return those of ``ids`` that the ledger has."""
+        known: set[str] = set()
         with self._read() as connection:
-            query = select(_r.recording_id).where(_r.recording_id.in_(ids))
-            return set(connection.execute(query).scalars())
+            for chunk in in_chunks(ids):
+                query = select(_r.recording_id).where(_r.recording_id.in_(chunk))
+                known.update(connection.execute(query).scalars())
+        return known
 
-    def list_due_partitions(self, at: datetime) -> list[Partition]:
-        """Return the partitions in which at least one job may be worked on now."""
+    def list_due_partitions(self, at: datetime, *, is_fresh: bool | None = None) -> list[Partition]:
+        """Return the partitions in which at least one job may be worked on now.
+
+        ``is_fresh`` keeps to jobs that were never attempted (True) or were (False).
+        """
+        seen = []
+        if is_fresh is not None:
+            seen = [_j.attempt_count == 0 if is_fresh else _j.attempt_count > 0]
         query = (
             select(_j.day, _j.provider, func.count())
-            .where(_j.state == JobState.IN_PROGRESS.value, _is_due(at))
+            .where(_j.state == JobState.IN_PROGRESS.value, _is_due(at), *seen)
             .group_by(_j.day, _j.provider)
             .order_by(_j.day, _j.provider)
         )

@@ -50,11 +50,14 @@ NAME = "assemblyai"
 # Transcripts, uploads and the list are per region (docs: select the region).
 BASE_URLS = {"us": "https://api.assemblyai.com", "eu": "https://api.eu.assemblyai.com"}
 LIST_LIMIT = 200
+NEWEST_EVERY = 4
+"""Surveys per look at the newest page while it brings nothing: jobs take longer than the surveys."""
 SETTLE = timedelta(minutes=15)
 """The list is eventually consistent; how late a new row may appear is not documented."""
 UPLOAD_RETENTION = timedelta(hours=72)
 """An uploaded file may be fetched for as long as it is kept (docs: data retention, longest case)."""
 
+_OVER = frozenset({"completed", "error"})
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _UNKNOWN_ID = "transcript id not found"  # answered with HTTP 400, not 404
 _FAILURES = (  # start of the job's error text, our cause, whether another attempt may help
@@ -117,6 +120,9 @@ class AssemblyAIProvider:
             concurrency=concurrency,
         )
         self._price_per_hour_micros = price_per_hour_micros
+        self._in_work: set[str] = set()
+        self._newest_helps = True
+        self._surveys = 0
         self._http = ProviderHttp(
             provider=NAME,
             base_url=base_url or BASE_URLS[region],
@@ -161,6 +167,10 @@ class AssemblyAIProvider:
         body = msgspec.json.encode({"audio_url": audio.url, **make_fields(options)})
         return PaidRequest(attempt_id, body, audio, options)
 
+    async def wait_turn(self) -> None:
+        """Wait for the account's rate limit."""
+        await self._http.wait_turn()
+
     async def submit(self, request: PaidRequest) -> Submission:
         """POST once. There is no idempotency key: whatever is unclear stays unclear (ambiguous)."""
         try:
@@ -201,17 +211,24 @@ class AssemblyAIProvider:
         return _observation(status, answer.body)
 
     async def survey(self, running: Collection[str]) -> Survey:
-        """List the newest jobs, and the unfinished ones where that page does not show them all.
+        """List the jobs in work, and now and then the newest ones.
 
-        ``status`` filters the list; one page holds as many jobs as an account may run at once.
+        An account works on no more jobs than one page shows, so a job that was on the page of those
+        in work and is not any more is over. The newest page shows jobs that wait, and those that
+        came and went between two surveys: it is read each time while it brings some, else seldom.
         """
-        seen = {item.id: item for item in await self._list({}) if item.id in running}
-        absent: frozenset[str] = frozenset()
+        seen: dict[str, _Status] = {}
+        self._surveys += 1
+        if self._newest_helps or self._surveys % NEWEST_EVERY == 0:
+            seen = {item.id: item for item in await self._list({}) if item.id in running}
+            self._newest_helps = any(
+                item.status in _OVER and item.id not in self._in_work for item in seen.values()
+            )
         if len(seen) < len(running):
             page = await self._list({"status": "processing"})
             seen |= {i.id: i for i in page if i.id in running and i.id not in seen}
-            if len(page) < LIST_LIMIT:
-                absent = frozenset(running) - seen.keys()
+        absent = frozenset(self._in_work.intersection(running).difference(seen))
+        self._in_work = {item.id for item in seen.values() if item.status == "processing"}
         return Survey({i: _observation(item, None) for i, item in seen.items()}, absent)
 
     async def collect(self, provider_job_id: str) -> bytes:

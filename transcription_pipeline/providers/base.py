@@ -135,7 +135,7 @@ class Survey:
 
     seen: Mapping[str, Observation]
     absent: frozenset[str]
-    """Jobs a complete list of unfinished ones no longer names: worth a look of their own."""
+    """Jobs that were among the unfinished ones and are no more: worth a look of their own."""
 
 
 class Provider(Protocol):
@@ -167,6 +167,14 @@ class Provider(Protocol):
         self, attempt_id: str, audio: Audio, options: Mapping[str, Any]
     ) -> PaidRequest:
         """Build the exact paid request; pure, sends nothing."""
+        ...
+
+    async def wait_turn(self) -> None:
+        """Return when one paid request may be sent under the account's rate limit.
+
+        Called before the intent to send is recorded, because this wait may be long and may be cut
+        short, and a request that is being sent may not.
+        """
         ...
 
     async def submit(self, request: PaidRequest) -> Submission:

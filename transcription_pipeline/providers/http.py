@@ -86,7 +86,8 @@ class ProviderHttp:
         self._base_url = base_url.rstrip("/")
         self._headers = dict(headers)
         self._throttle = Throttle(requests_per_s)
-        self._pool: aiohttp.ClientSession | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        """By whether they carry paid requests."""
 
     async def send(
         self,
@@ -112,6 +113,7 @@ class ProviderHttp:
             wait_jitter=0.5,
         ):
             with attempt:
+                await self._throttle.wait()
                 response = await self._once(self._session(), operation, method, path, params=params)
                 self._raise_for_status(
                     response, operation=operation, provider_job_id=provider_job_id
@@ -119,18 +121,20 @@ class ProviderHttp:
                 return response
         raise AssertionError("unreachable: the last attempt returns or raises")
 
+    async def wait_turn(self) -> None:
+        """Return when one paid request may be sent; ``send_paid`` itself does not wait."""
+        await self._throttle.wait()
+
     async def send_paid(
         self, operation: str, path: str, body: bytes, headers: Mapping[str, str] | None = None
     ) -> Response:
-        """POST once and return whatever was answered, of any status.
+        """POST once, at once and on a connection of its own; return whatever was answered.
 
         Raises ``ProviderUnavailable``, whose ``was_sent`` is False only if nothing left this machine.
         """
-        connector = aiohttp.TCPConnector(force_close=True, limit=1)
-        async with aiohttp.ClientSession(connector=connector) as fresh:
-            response = await self._once(
-                fresh, operation, "POST", path, body=body, headers=headers or {}
-            )
+        response = await self._once(
+            self._session(is_paid=True), operation, "POST", path, body=body, headers=headers or {}
+        )
         if response.status == 429:
             self._throttle.pause(parse_retry_after(response.headers) or 1.0)
         return response
@@ -152,6 +156,7 @@ class ProviderHttp:
         length = {"Content-Length": str(size_bytes)}
         # One minute, and a second per 256 KiB: slower than that is no transfer.
         deadline = 60.0 + size_bytes / (256 * 1024)
+        await self._throttle.wait()
         response = await self._once(
             self._session(),
             operation,
@@ -166,15 +171,18 @@ class ProviderHttp:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._pool is not None:
-            await self._pool.close()
-            self._pool = None
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            await session.close()
 
-    def _session(self) -> aiohttp.ClientSession:
-        if self._pool is None:
-            connector = aiohttp.TCPConnector(limit=64, ttl_dns_cache=60, family=socket.AF_UNSPEC)
-            self._pool = aiohttp.ClientSession(connector=connector)
-        return self._pool
+    def _session(self, *, is_paid: bool = False) -> aiohttp.ClientSession:
+        if is_paid not in self._sessions:
+            # A connection that carried a paid request carries nothing else, before or after.
+            connector = aiohttp.TCPConnector(
+                limit=64, ttl_dns_cache=60, family=socket.AF_UNSPEC, force_close=is_paid
+            )
+            self._sessions[is_paid] = aiohttp.ClientSession(connector=connector)
+        return self._sessions[is_paid]
 
     async def _once(
         self,
@@ -188,7 +196,6 @@ class ProviderHttp:
         headers: Mapping[str, str] | None = None,
         deadline_s: float = DEADLINE_S,
     ) -> Response:
-        await self._throttle.wait()
         self.request_count += 1
         timeout = aiohttp.ClientTimeout(
             total=deadline_s, sock_connect=CONNECT_S, sock_read=READ_S, connect=None

@@ -91,6 +91,9 @@ class LocalProvider:
         body = _to_canonical_json({"attempt_id": attempt_id, "options": dict(options)})
         return PaidRequest(attempt_id, body, audio, dict(options))
 
+    async def wait_turn(self) -> None:
+        """Return at once: the queue is that of the child processes."""
+
     async def submit(self, request: PaidRequest) -> Submission:
         """Recognise the recording and put the answer into the spool.
 

@@ -8,7 +8,7 @@ follows from it the pipeline's. With a list, one or two requests show hundreds o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from transcription_pipeline.domain.wait_model import WaitModel
@@ -20,6 +20,8 @@ FEW = 10
 LOOKS_AT_ONCE = 16
 SECOND_LOOK_S = 2.0
 """A job that just left the list of unfinished ones gets one look per this long."""
+UNKNOWN_LOOK_S = 30.0
+"""A job the provider does not know (yet) is asked for again after this long."""
 _IDLE_S = 0.1
 
 
@@ -29,6 +31,10 @@ class _Watched:
     audio_s: float
     accepted_at: float
     next_look_at: float
+    unknown_until: float = 0.0
+    """Until then the provider may not know the job yet, and that means nothing."""
+    may_teach: bool = True
+    """False while its end may have come long before anybody looked."""
 
 
 class Watch:
@@ -49,13 +55,24 @@ class Watch:
         audio_ms: int | None,
         elapsed_s: float = 0.0,
         is_done: bool = False,
+        grace_s: float = 0.0,
     ) -> None:
-        """Start watching a job that was accepted ``elapsed_s`` ago, ``is_done`` by our own word."""
+        """Start watching a job that was accepted ``elapsed_s`` ago, ``is_done`` by our own word.
+
+        That the provider does not know the job counts only ``grace_s`` after it was accepted.
+        """
         now = _now()
         audio_s = (audio_ms or 0) / 1000
-        wait_s = 0.0 if elapsed_s or is_done else self._model.next_look_s(audio_s, 0.0)
+        is_old = elapsed_s >= _IDLE_S
+        wait_s = 0.0 if is_old or is_done else self._model.next_look_s(audio_s, 0.0)
+        accepted_at = now - elapsed_s
         self._running[provider_job_id] = _Watched(
-            provider_job_id, audio_s, now - elapsed_s, now + wait_s
+            provider_job_id,
+            audio_s,
+            accepted_at,
+            now + wait_s,
+            unknown_until=accepted_at + grace_s,
+            may_teach=not is_old and not is_done,
         )
         self._changed.set()
 
@@ -76,11 +93,11 @@ class Watch:
                 await self._changed.wait()
                 continue
             started_at = _now()
-            for observation in await self._look():
+            async for observation in self._look():
                 watched = self._running.pop(observation.provider_job_id, None)
                 if watched is None:
                     continue
-                if observation.phase is Phase.COMPLETED:
+                if observation.phase is Phase.COMPLETED and watched.may_teach:
                     self._model.learn(watched.audio_s, _now() - watched.accepted_at)
                 yield observation
             await asyncio.sleep(max(0.0, self._pause_s() - (_now() - started_at)))
@@ -94,37 +111,37 @@ class Watch:
         due_at = min((w.next_look_at for w in self._running.values()), default=0.0)
         return max(_IDLE_S, min(due_at - _now(), self._interval_s))
 
-    async def _look(self) -> list[Observation]:
-        found: list[Observation] = []
+    async def _look(self) -> AsyncIterator[Observation]:
         if self._has_use_for_a_list():
-            try:
-                survey = await self._provider.survey(self._running.keys())
-            except AuthenticationFailed:
-                raise
-            except ProviderError:
-                survey = None  # a look that fails moves nothing
-            if survey is not None:
-                found = [o for o in survey.seen.values() if o.phase is not Phase.RUNNING]
-                self._postpone_seen(survey.seen.keys())
-                for provider_job_id in survey.absent:
-                    watched = self._running.get(provider_job_id)
-                    if watched:
-                        watched.next_look_at = min(watched.next_look_at, _now())
-        due = [w for w in self._running.values() if w.next_look_at <= _now()]
-        done = {o.provider_job_id for o in found}
-        due = [w for w in due if w.provider_job_id not in done]
+            for observation in await self._look_at_list():
+                yield observation
+        now = _now()
+        due = [w for w in self._running.values() if w.next_look_at <= now]
         for start in range(0, len(due), LOOKS_AT_ONCE):
             looks = [self._look_at(w) for w in due[start : start + LOOKS_AT_ONCE]]
-            found += [o for o in await asyncio.gather(*looks) if o is not None]
-        return found
+            for found in await asyncio.gather(*looks):
+                if found is not None:
+                    yield found
 
-    def _postpone_seen(self, ids: Iterable[str]) -> None:
-        # The list will show them again; a single look is only for jobs it stops showing.
-        later = _now() + 10 * self._interval_s
-        for provider_job_id in ids:
+    async def _look_at_list(self) -> list[Observation]:
+        try:
+            survey = await self._provider.survey(frozenset(self._running))
+        except AuthenticationFailed:
+            raise
+        except ProviderError:
+            return []  # a look that fails moves nothing
+        now = _now()
+        for provider_job_id, seen in survey.seen.items():
+            watched = self._running.get(provider_job_id)
+            if watched and seen.phase is Phase.RUNNING:
+                # The list will show it again; a single look is for jobs it stops showing.
+                watched.next_look_at = now + 10 * self._interval_s
+                watched.may_teach = True
+        for provider_job_id in survey.absent:
             watched = self._running.get(provider_job_id)
             if watched:
-                watched.next_look_at = later
+                watched.next_look_at = min(watched.next_look_at, now)
+        return [o for o in survey.seen.values() if o.phase is not Phase.RUNNING]
 
     async def _look_at(self, watched: _Watched) -> Observation | None:
         try:
@@ -134,9 +151,13 @@ class Watch:
         except ProviderError:
             watched.next_look_at = _now() + SECOND_LOOK_S
             return None
+        now = _now()
+        if observation.phase is Phase.UNKNOWN_JOB and now < watched.unknown_until:
+            watched.next_look_at = min(now + UNKNOWN_LOOK_S, watched.unknown_until)
+            return None
         if observation.phase is not Phase.RUNNING:
             return observation
-        now = _now()
+        watched.may_teach = True
         wait_s = self._model.next_look_s(watched.audio_s, now - watched.accepted_at)
         if self._has_use_for_a_list():
             wait_s = max(wait_s, SECOND_LOOK_S)

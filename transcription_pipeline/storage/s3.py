@@ -6,6 +6,7 @@ given exactly as stored; nothing normalises ``//`` or ``..``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -212,3 +213,46 @@ def _errors(key: str) -> Iterator[None]:
     except BotoCoreError as error:
         # Its text may repeat the URL; the class says enough.
         raise StorageUnavailable(f"no answer from S3: {type(error).__name__}", key=key) from None
+
+
+def ensure_bucket_with_events(
+    endpoint_url: str, region: str, address: BucketAddress, queue: str
+) -> None:
+    """Make a bucket that reports new objects to a queue, on an embedded server; repeatable.
+
+    The embedded server keeps objects but may forget queues and notifications when it is killed, so
+    all of it is said again at every start.
+    """
+    client = open_s3_client(endpoint_url, region)
+    with _errors(address.bucket):
+        try:
+            client.head_bucket(Bucket=address.bucket)
+        except ClientError:
+            client.create_bucket(Bucket=address.bucket)
+        sqs = boto3.client("sqs", endpoint_url=endpoint_url, region_name=region)
+        url = sqs.create_queue(QueueName=queue)["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
+            "QueueArn"
+        ]
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": "s3.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": arn,
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+        client.put_bucket_notification_configuration(
+            Bucket=address.bucket,
+            NotificationConfiguration={
+                "QueueConfigurations": [
+                    {
+                        "QueueArn": arn,
+                        "Events": ["s3:ObjectCreated:*"],
+                        "Filter": {
+                            "Key": {"FilterRules": [{"Name": "prefix", "Value": address.prefix}]}
+                        },
+                    }
+                ]
+            },
+        )

@@ -1,0 +1,1 @@
+"""Questions to the lake: SQL over views named like the tables."""

@@ -1,0 +1,129 @@
+"""What is noticed: new recordings, and work that has become due.
+
+Both sensors are level-triggered: they compare the bucket and the ledger as they are with the runs
+that are live, and ask for what is missing. Nothing depends on a run key or a cursor for safety; the
+cursor only says where a long listing goes on.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from itertools import chain
+from typing import Any
+
+import dagster as dg
+
+from transcription_pipeline import pipeline
+from transcription_pipeline.defs.asset_jobs import CATALOGUE, TRANSCRIBE
+from transcription_pipeline.defs.failures import as_failures
+from transcription_pipeline.defs.partitions import make_key
+from transcription_pipeline.defs.resources import (
+    AudioBucketResource,
+    LakeResource,
+    LedgerResource,
+    make_tools,
+)
+from transcription_pipeline.pipeline import Tools
+from transcription_pipeline.settings import Settings
+
+PARTITION_TAG = "dagster/partition"
+REQUESTS_PER_TICK = 200
+COOL_DOWN = timedelta(minutes=5)
+"""After a failed run its partition is left alone this long, so that a lasting fault is no storm."""
+LIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def build_sensors(settings: Settings, asset_jobs: Sequence[Any]) -> list[dg.SensorDefinition]:
+    """Build both sensors; they ask for runs of ``asset_jobs``."""
+
+    @dg.sensor(
+        jobs=asset_jobs,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Lists the bucket, remembers what is new, asks for runs of days with work.",
+    )
+    def new_recordings(
+        context: dg.SensorEvaluationContext,
+        ledger: LedgerResource,
+        audio_bucket: AudioBucketResource,
+        lake: LakeResource,
+    ) -> dg.SensorResult:
+        tools = make_tools(
+            settings, ledger=ledger, audio_bucket=audio_bucket, lake=lake, providers={}
+        )
+        with as_failures():
+            found = pipeline.discover(
+                tools, token=context.cursor or None, budget_s=settings.discovery.tick_budget_s
+            )
+            requests = list(_requests(context.instance, tools, is_fresh=True))
+        tools.ledger.close()
+        context.log.info("%s recordings listed, %s new", found.seen, found.new)
+        return _result(requests, f"{found.new} new recordings", cursor=found.next_token or "")
+
+    @dg.sensor(
+        jobs=asset_jobs,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for runs of partitions whose attempts go on, and of stale catalogues.",
+    )
+    def jobs_due(
+        context: dg.SensorEvaluationContext,
+        ledger: LedgerResource,
+        audio_bucket: AudioBucketResource,
+        lake: LakeResource,
+    ) -> dg.SensorResult:
+        tools = make_tools(
+            settings, ledger=ledger, audio_bucket=audio_bucket, lake=lake, providers={}
+        )
+        with as_failures():
+            requests = list(_requests(context.instance, tools, is_fresh=False))
+        tools.ledger.close()
+        return _result(requests, "nothing is due")
+
+    return [new_recordings, jobs_due]
+
+
+def _requests(
+    instance: dg.DagsterInstance, tools: Tools, *, is_fresh: bool
+) -> Iterable[dg.RunRequest]:
+    """Ask for each partition with work and no run that is live or has just failed.
+
+    Args:
+        instance: Knows which runs are live.
+        tools: The ledger knows what is due.
+        is_fresh: Partitions with jobs that were never attempted; else those with jobs that go on,
+            and days whose catalogue tables are older than the ledger.
+    """
+    filters = (
+        dg.RunsFilter(statuses=LIVE),
+        dg.RunsFilter(
+            statuses=[dg.DagsterRunStatus.FAILURE], updated_after=tools.now() - COOL_DOWN
+        ),
+    )
+    runs = chain.from_iterable(instance.get_runs(filters=f) for f in filters)
+    live = {(run.job_name, run.tags.get(PARTITION_TAG)) for run in runs}
+    due = tools.ledger.list_due_partitions(tools.now(), is_fresh=is_fresh)
+    for partition in due[:REQUESTS_PER_TICK]:
+        key = make_key(partition.day, partition.provider)
+        if (TRANSCRIBE, str(key)) not in live:
+            yield dg.RunRequest(job_name=TRANSCRIBE, partition_key=key)
+    if is_fresh:
+        return
+    for day, _ in tools.ledger.list_stale_days()[:REQUESTS_PER_TICK]:
+        # While a provider still works on the day its catalogue would be stale again at once.
+        is_busy = any(key is not None and key.startswith(day) for _, key in live)
+        if not is_busy:
+            yield dg.RunRequest(job_name=CATALOGUE, partition_key=day)
+
+
+def _result(
+    requests: list[dg.RunRequest], otherwise: str, cursor: str | None = None
+) -> dg.SensorResult:
+    if requests:
+        return dg.SensorResult(run_requests=requests, cursor=cursor)
+    return dg.SensorResult(skip_reason=dg.SkipReason(otherwise), cursor=cursor)

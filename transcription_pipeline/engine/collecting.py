@@ -1,0 +1,87 @@
+"""The end of a job: its raw answer kept byte for byte, or why there is none.
+
+An answer is durable in the lake before the ledger says so, and nobody has parsed it by then. Runs
+once per job whose provider said it is over; ``partition_run.py`` is the only caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime
+from hashlib import sha256
+
+import zstandard
+
+from transcription_pipeline.domain.job import Attempt, AttemptState, JobState
+from transcription_pipeline.engine.workplace import RETRY_AFTER, Workplace
+from transcription_pipeline.ledger.reading import WorkItem
+from transcription_pipeline.providers.base import Observation, Phase
+from transcription_pipeline.storage.layout import make_raw_key
+
+AT_ONCE = 16
+"""Answers held in memory at a time."""
+ZSTD_LEVEL = 3
+_S = AttemptState
+
+
+class Collecting:
+    """Settles jobs that are over."""
+
+    def __init__(self, place: Workplace) -> None:
+        self._place = place
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def settle(self, item: WorkItem, attempt: Attempt, seen: Observation) -> None:
+        """Keep the answer of a completed job, or record why there is none."""
+        if seen.phase is Phase.COMPLETED:
+            async with self._at_once:
+                await self._keep_answer(item, attempt, seen)
+        elif seen.phase is Phase.FAILED and attempt.state is _S.ACCEPTED:
+            await self._fail(item, attempt, seen.cause or "provider_error", seen.is_retryable)
+        elif seen.phase is Phase.UNKNOWN_JOB and self._place.provider.capabilities.is_free:
+            # Nothing was paid, so doing it again is the answer.
+            await self._fail(item, attempt, "answer_lost", is_retryable=True)
+        else:
+            # It was accepted, perhaps paid, and is gone: only a person can decide.
+            cause = seen.cause or "job_unknown_to_provider"
+            await self._place.move(attempt, _S.HELD, cause=cause)
+            self._place.report.note("held", item.job.recording_id, cause)
+
+    async def _keep_answer(self, item: WorkItem, attempt: Attempt, seen: Observation) -> None:
+        place = self._place
+        body = seen.body or await place.provider.collect(seen.provider_job_id)
+        key = make_raw_key(attempt.provider, attempt.recording_id, attempt.attempt_id)
+        digest = await place.in_thread(self._put, key, body)
+        at = place.now()
+        before = []
+        if attempt.state is _S.ACCEPTED:
+            completed = {"completed_at": seen.completed_at or at}
+            before.append(place.make_move(attempt, _S.COMPLETED, values=completed))
+        stored = {"stored_at": at, "raw_key": key, "raw_sha256": digest}
+        attempt = replace(attempt, state=_S.COMPLETED)
+        await place.move(attempt, _S.STORED, *before, values=stored)
+        self._count(item, attempt, at)
+
+    def _put(self, key: str, body: bytes) -> str:
+        self._place.lake.put(key, zstandard.compress(body, ZSTD_LEVEL))
+        return sha256(body).hexdigest()
+
+    def _count(self, item: WorkItem, attempt: Attempt, at: datetime) -> None:
+        report, facts = self._place.report, item.recording.facts
+        report.counts["stored"] += 1
+        report.audio_ms += facts.duration_ms if facts else 0
+        if attempt.accepted_at:
+            report.latencies_s.append((at - attempt.accepted_at).total_seconds())
+
+    async def _fail(self, item: WorkItem, attempt: Attempt, cause: str, is_retryable: bool) -> None:
+        place = self._place
+        may_retry = is_retryable and attempt.number < place.limits.max_attempts
+        await place.move(
+            attempt,
+            _S.FAILED,
+            cause=cause,
+            job_state=JobState.IN_PROGRESS if may_retry else None,
+            due=place.now() + RETRY_AFTER * 2**attempt.number if may_retry else None,
+        )
+        place.report.note("failed", item.job.recording_id, cause)

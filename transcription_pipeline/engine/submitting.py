@@ -1,0 +1,256 @@
+"""The paid step: durable intent, one request, durable evidence.
+
+A request that is on the wire is never cut short: it runs in a task of its own, shielded from
+whatever ends the run, and ``let_land`` waits for it. What the provider answered is a value
+(``Submission``) and is recorded here; ``partition_run.py`` and ``resuming.py`` call this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any
+
+from transcription_pipeline.domain.job import Attempt, AttemptState, make_attempt_id
+from transcription_pipeline.domain.recording import Recording
+from transcription_pipeline.engine.trust import Trust
+from transcription_pipeline.engine.workplace import RETRY_AFTER, Workplace
+from transcription_pipeline.errors import BudgetExceeded
+from transcription_pipeline.ledger.changes import OpenAttempt, Postpone, Saw
+from transcription_pipeline.ledger.reading import WorkItem
+from transcription_pipeline.providers.base import Audio, AudioDelivery, Submission, Verdict
+
+AT_ONCE = 32
+"""Paid requests on the wire once the provider has shown that it answers them (``trust.py``)."""
+SENDS_PER_RUN = 20
+"""How often one attempt is sent again within a run after answers that prove it was not taken."""
+LONGEST_WAIT_S = 120.0
+"""A longer wait is not slept through but becomes the job's next due instant (STYLE, errors)."""
+_S = AttemptState
+_AFTER = {
+    Verdict.ACCEPTED: _S.ACCEPTED,
+    Verdict.NOT_SENT: _S.INTENT,
+    Verdict.REJECTED: _S.REJECTED,
+    Verdict.AMBIGUOUS: _S.AMBIGUOUS,
+    Verdict.NEVER_ARRIVED: _S.ABANDONED,
+    Verdict.CANNOT_KNOW: _S.HELD,
+}
+
+
+class Submitting:
+    """Sends the paid requests of one run and remembers what came of each."""
+
+    def __init__(self, place: Workplace, *, slots: int) -> None:
+        self._place = place
+        self._trust = Trust(min(AT_ONCE, slots))
+        self._on_the_wire: set[asyncio.Task[tuple[Attempt, Submission]]] = set()
+
+    async def submit(self, item: WorkItem) -> Attempt | None:
+        """Hand the audio over and send the paid request, again where that is proved to be safe.
+
+        Returns the accepted attempt. None when there is none: why is in the ledger and the report.
+        """
+        async with self._trust.one_request():
+            if self._is_gated(item):
+                return None
+            attempt = item.attempt or await self._open_attempt(item)
+            if attempt is None:
+                return None
+            for _ in range(SENDS_PER_RUN):
+                attempt, told = await self._send_once(item, attempt)
+                if told.verdict is Verdict.ACCEPTED:
+                    return attempt
+                if told.verdict is not Verdict.NOT_SENT or self._is_gated(item):
+                    return None
+                wait_s = told.retry_after_s or 1.0
+                if wait_s > LONGEST_WAIT_S:
+                    until = self._place.now() + timedelta(seconds=wait_s)
+                    await self._place.postpone(item, told.cause or "not_sent", until)
+                    return None
+                await asyncio.sleep(wait_s)
+            await self._place.postpone(item, told.cause or "not_sent")
+            return None
+
+    async def let_land(self) -> None:
+        """Wait until every paid request that is on the wire is answered and recorded.
+
+        Impatience does not help: a second cancellation is obeyed only after that. It is bounded by
+        the deadline of one request.
+        """
+        was_cancelled = False
+        while self._on_the_wire:
+            try:
+                await asyncio.wait(self._on_the_wire)
+            except asyncio.CancelledError:
+                was_cancelled = True
+        if was_cancelled:
+            raise asyncio.CancelledError
+
+    async def record(self, item: WorkItem, attempt: Attempt, told: Submission) -> Attempt:
+        """Make durable what a submit, or a later look, told about an attempt."""
+        place, at = self._place, self._place.now()
+        to_state = _AFTER[told.verdict]
+        seen = Saw(
+            attempt.attempt_id,
+            told.verdict.value,
+            at,
+            told.provider_job_id,
+            told.cause,
+            told.detail,
+        )
+        values: dict[str, Any] = {}
+        due = None
+        if told.verdict is Verdict.ACCEPTED:
+            deadline_at = at + timedelta(seconds=place.provider.capabilities.deadline_s)
+            values = {
+                "provider_job_id": told.provider_job_id,
+                "accepted_at": at,
+                "deadline_at": deadline_at,
+            }
+        elif told.verdict is Verdict.AMBIGUOUS:
+            due = at + timedelta(seconds=told.retry_after_s or RETRY_AFTER.total_seconds())
+        self._count(item, to_state, told)
+        if to_state is attempt.state:
+            waits = Postpone(attempt.job_id, due or at, told.cause or "ambiguous", at)
+            await place.commit(seen, waits)
+            return attempt
+        return await place.move(
+            attempt,
+            to_state,
+            seen,
+            cause=told.cause,
+            detail=told.detail,
+            values=values,
+            due=due,
+        )
+
+    # -- one attempt -----------------------------------------------------------------------------
+
+    async def _open_attempt(self, item: WorkItem) -> Attempt | None:
+        place, job, facts = self._place, item.job, item.recording.facts
+        number = item.attempt_count + 1
+        cost = place.provider.price(job.options, facts.duration_ms if facts else 0)
+        opening = OpenAttempt(
+            attempt_id=make_attempt_id(job.job_id, number),
+            job_id=job.job_id,
+            recording_id=job.recording_id,
+            provider=place.provider.name,
+            number=number,
+            at=place.now(),
+            reserved_micros=cost.micros if cost else None,
+            currency=cost.currency if cost else None,
+            cap_micros=place.limits.cap_micros if cost else None,
+        )
+        try:
+            await place.commit(opening)
+        except BudgetExceeded:
+            midnight = place.now().replace(hour=0, minute=0, second=0, microsecond=0)
+            await place.postpone(item, "budget_exceeded", midnight + timedelta(days=1))
+            return None
+        return Attempt(
+            attempt_id=opening.attempt_id,
+            job_id=opening.job_id,
+            recording_id=opening.recording_id,
+            provider=opening.provider,
+            number=number,
+            state=_S.INTENT,
+        )
+
+    async def _send_once(self, item: WorkItem, attempt: Attempt) -> tuple[Attempt, Submission]:
+        place = self._place
+        audio = await place.provider.upload(await self._make_audio(item, attempt))
+        # Waiting for a turn may be cut short; from the durable intent on nothing is.
+        await place.provider.wait_turn()
+        sending = asyncio.create_task(self._send(item, attempt, audio))
+        if place.provider.capabilities.is_free:
+            return await sending
+        self._on_the_wire.add(sending)
+        sending.add_done_callback(self._has_landed)
+        return await asyncio.shield(sending)
+
+    async def _send(
+        self, item: WorkItem, attempt: Attempt, audio: Audio
+    ) -> tuple[Attempt, Submission]:
+        place = self._place
+        request = place.provider.make_request(attempt.attempt_id, audio, item.job.options)
+        sent_at, life = place.now(), timedelta(seconds=place.limits.url_expires_s)
+        url = audio.url
+        # An uploaded file does not expire on our word: only a URL we signed has an end we know.
+        is_signed = url is not None and self._goes_by_url(item.recording)
+        values = {
+            "sent_at": sent_at,
+            "region": place.provider.region,
+            "audio_url_sha256": sha256(url.encode()).hexdigest() if url else None,
+            "url_expires_at": sent_at + life if is_signed else None,
+        }
+        sending = await place.move(attempt, _S.SENDING, values=values)
+        told = await place.provider.submit(request)
+        recorded = await self.record(item, sending, told)
+        await self._learn(told)
+        return recorded, told
+
+    def _has_landed(self, sending: asyncio.Task[tuple[Attempt, Submission]]) -> None:
+        self._on_the_wire.discard(sending)
+        if not sending.cancelled():
+            sending.exception()  # marked as seen: whoever waited may be gone
+
+    # -- audio -----------------------------------------------------------------------------------
+
+    def _goes_by_url(self, recording: Recording) -> bool:
+        takes_urls = AudioDelivery.URL in self._place.provider.capabilities.deliveries
+        return takes_urls and not is_rewritten_by_clients(recording.key)
+
+    async def _make_audio(self, item: WorkItem, attempt: Attempt) -> Audio:
+        place, recording, url = self._place, item.recording, None
+        if self._goes_by_url(recording):
+            url = await place.in_thread(
+                lambda: place.audio.presign(
+                    recording.key, expires_s=place.limits.url_expires_s, token=attempt.attempt_id
+                )
+            )
+        return Audio(
+            recording_id=recording.recording_id,
+            size_bytes=recording.size_bytes,
+            duration_ms=recording.facts.duration_ms if recording.facts else None,
+            open_stream=lambda: self._stream(recording),
+            url=url,
+        )
+
+    async def _stream(self, recording: Recording) -> AsyncIterator[bytes]:
+        chunks = self._place.audio.iterate(recording.key, if_match=recording.etag)
+        while chunk := await self._place.in_thread(next, chunks, b""):
+            yield chunk
+
+    # -- what it means for the next ones ---------------------------------------------------------
+
+    def _is_gated(self, item: WorkItem) -> bool:
+        gate = self._place.closed_gate
+        if gate is not None:
+            self._place.report.note("gated", item.job.recording_id, gate)
+        return gate is not None
+
+    def _count(self, item: WorkItem, to_state: AttemptState, told: Submission) -> None:
+        report = self._place.report
+        if to_state in {_S.REJECTED, _S.HELD, _S.AMBIGUOUS}:
+            report.note(to_state.value, item.job.recording_id, told.cause)
+        else:
+            report.counts[told.verdict.value] += 1
+
+    async def _learn(self, told: Submission) -> None:
+        """Trust the provider more or less, and close its gate when it must be."""
+        if told.verdict is Verdict.ACCEPTED:
+            self._trust.gain()
+        elif told.verdict is Verdict.AMBIGUOUS:
+            self._trust.lose()
+        gate = told.gate or ("breaker" if self._trust.is_lost else None)
+        if gate:
+            await self._place.close_gate(gate)
+            self._trust.let_all_through()
+
+
+def is_rewritten_by_clients(key: str) -> bool:
+    """Say whether HTTP clients change this key's path (``a/../b``, ``//``) and fetch another object."""
+    parts = key.split("/")
+    return any(part in {"", ".", ".."} for part in parts)
