@@ -1,7 +1,7 @@
 # The two commands: `make demo` and `make test`. Each sets up what it needs, once.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
 BIN := .venv/bin
 STAMP := .venv/.installed
 

@@ -43,8 +43,8 @@ from transcription_pipeline.storage.layout import parse_s3_uri
 
 VAR = Path("var")
 SAMPLES = Path("samples")
-SHOWN_KEY = "calls/front+desk+appointment.flac"
-"""A stereo call: both providers tell its speakers apart."""
+SHOWN_KEY = "meetings/budget.m4a"
+"""A stereo recording: both providers tell its speakers apart."""
 
 
 @click.command()

@@ -206,8 +206,9 @@ class Ledger(LedgerReading):
                     self._insert(leases)
                     .values(day=day, provider=provider, holder=holder, fence=1, until_at=until)
                     .on_conflict_do_nothing()
+                    .returning(leases.c.fence)  # no driver counts the rows of such an INSERT
                 )
-                return Lease(day, provider, holder, 1) if written.rowcount == 1 else None
+                return None if written.scalar() is None else Lease(day, provider, holder, 1)
             if row.holder not in ("", holder) and row.until_at > to_text(at):
                 return None
             fence = row.fence + 1

@@ -43,7 +43,8 @@ def price_job(
         per_hour = MODEL_PRICES.get(used, max(MODEL_PRICES.values()))
         per_hour += sum(price for name, price in ADD_ON_PRICES.items() if fields.get(name))
     seconds = -(-duration_ms // 1000)
-    return Cost(round(per_hour * seconds / 3600), "USD", seconds * 1000)
+    # Half a micro up; how AssemblyAI rounds is not documented.
+    return Cost((per_hour * seconds * 2 + 3600) // 7200, "USD", seconds * 1000)
 
 
 def _language(value: str) -> dict[str, Any]:

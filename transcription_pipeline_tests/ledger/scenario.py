@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from threading import Barrier
 from typing import Any, TypeVar
 
@@ -71,7 +72,7 @@ def make_move(job_id: str, before: AttemptState, to: AttemptState, **rest: Any) 
 def make_path(job_id: str, to: AttemptState, **rest: Any) -> list[Change]:
     """Make the opening and every move of the happy path up to a state."""
     path = HAPPY_PATH[: HAPPY_PATH.index(to) + 1]
-    moves = [make_move(job_id, a, b, **rest) for a, b in zip(path, path[1:], strict=False)]
+    moves = [make_move(job_id, a, b, **rest) for a, b in pairwise(path)]
     return [make_opening(job_id, rest.get("number", 1)), *moves]
 
 
@@ -85,7 +86,8 @@ def plan_jobs(ledger: Ledger, count: int) -> list[str]:
     """Record so many recordings and return their jobs."""
     audios = [make_audio(number) for number in range(count)]
     record(ledger, *audios)
-    return [find_job_id(ledger, audio) for audio in audios]
+    jobs = {job["recording_id"]: job["job_id"] for job in ledger.read_jobs()}
+    return [jobs[audio.recording_id] for audio in audios]
 
 
 def race(count: int, act: Callable[[int], T]) -> list[T]:

@@ -1,0 +1,166 @@
+"""One small world for the engine: a bucket, a ledger, a lake, an emulated provider, and a clock."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import wave
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from transcription_pipeline import pipeline
+from transcription_pipeline.domain.job import make_attempt_id
+from transcription_pipeline.domain.route import Route
+from transcription_pipeline.emulators.server import EmulatorServer
+from transcription_pipeline.engine import RunLimits, RunReport
+from transcription_pipeline.ledger.ledger import Ledger
+from transcription_pipeline.pipeline import Tools, Written
+from transcription_pipeline.providers.assemblyai import SETTLE, AssemblyAIProvider
+from transcription_pipeline.providers.base import AudioDelivery
+from transcription_pipeline.storage.folder import FolderStore
+from transcription_pipeline.storage.layout import BucketAddress
+from transcription_pipeline.storage.s3 import S3ObjectStore
+from transcription_pipeline_tests.s3_servers import S3Server
+
+PROVIDER = "assemblyai"
+LIMITS = RunLimits(
+    window_s=30.0,
+    lease_s=60.0,
+    url_expires_s=60,
+    max_attempts=3,
+    poll_interval_s=0.02,
+)
+PROOF_S = LIMITS.url_expires_s + SETTLE.total_seconds() + 1
+"""After so long a request that is in no list is proved never to have arrived."""
+
+
+@cache
+def make_wav(seconds: float = 1.0) -> bytes:
+    """Write silence as a WAV file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(8_000)
+        out.writeframes(bytes(round(seconds * 8_000) * 2))
+    return file.getvalue()
+
+
+@dataclass
+class Scene:
+    """Everything one test needs; ``run`` is one worker's run over the only partition."""
+
+    emulator: EmulatorServer
+    tools: Tools
+    offset_s: float = 0.0
+    keys: dict[str, str] = field(default_factory=dict)
+    """recording_id → key."""
+
+    @classmethod
+    def build(
+        cls,
+        emulator: EmulatorServer,
+        server: S3Server,
+        folder: Path,
+        *,
+        ledger_url: str = "",
+        **provider: Any,
+    ) -> Scene:
+        """Make an empty world."""
+        client = server.open_client()
+        bucket = server.create_bucket()
+        scene = cls(emulator, None)  # type: ignore[arg-type]
+        scene.tools = Tools(
+            ledger=Ledger.open(ledger_url or f"sqlite:///{folder}/ledger.db"),
+            audio=S3ObjectStore(BucketAddress(bucket, ""), make_client=lambda: client),
+            audio_prefix="",
+            lake=FolderStore(folder / "lake"),
+            routes=(Route(match="**", providers=(PROVIDER,), options={"diarize": True}),),
+            make_provider={PROVIDER: make_client(emulator.base_url, **provider)},
+            limits={PROVIDER: LIMITS},
+            first_day=date(2026, 1, 1),
+            now=lambda: datetime.now(UTC) + timedelta(seconds=scene.offset_s),
+        )
+        return scene
+
+    def put(self, keys: Iterable[str], seconds: float = 1.0) -> None:
+        """Drop recordings into the bucket, all different, and discover them."""
+        for number, key in enumerate(keys):
+            self.tools.audio.put(key, make_wav(seconds + number / 100))
+        pipeline.discover(self.tools)
+        self.keys = {r["recording_id"]: r["key"] for r in self.tools.ledger.read_recordings()}
+
+    @property
+    def day(self) -> str:
+        """The only partition's day."""
+        return self.tools.ledger.list_partitions()[0][0]
+
+    def limit(self, **changes: Any) -> None:
+        """Change what bounds the runs to come."""
+        limits = replace(self.tools.limits[PROVIDER], **changes)
+        self.tools = replace(self.tools, limits={PROVIDER: limits})
+
+    def use(self, **provider: Any) -> None:
+        """Talk to the provider differently from now on."""
+        factory = make_client(self.emulator.base_url, **provider)
+        self.tools = replace(self.tools, make_provider={PROVIDER: factory})
+
+    async def transcribe(self) -> RunReport | None:
+        """Start one run on the running loop."""
+        return await pipeline.transcribe(self.tools, self.day, PROVIDER)
+
+    def run(self) -> RunReport:
+        """Do one run to its end."""
+        report = asyncio.run(self.transcribe())
+        assert report is not None
+        return report
+
+    def write(self) -> Written:
+        """Write the tables."""
+        written = pipeline.write(self.tools, self.day, PROVIDER)
+        assert written is not None
+        return written
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass for the pipeline and for the provider."""
+        self.offset_s += seconds
+        self.emulator.advance(seconds)
+
+    def jobs(self) -> dict[str, dict[str, Any]]:
+        """Return each recording's job, with its newest attempt, by key."""
+        return {row["key"]: row for row in self.tools.ledger.read_jobs()}
+
+    def attempt_states(self) -> dict[str, str]:
+        """Return the state of each recording's newest attempt, by key."""
+        return {key: row["attempt_state"] for key, row in self.jobs().items()}
+
+    def charges(self) -> Counter[str]:
+        """Count what the provider charged, by key; a charge nobody can place raises."""
+        owners = {
+            make_attempt_id(row["job_id"], number): key
+            for key, row in self.jobs().items()
+            for number in range(1, 6)
+        }
+        return Counter(owners[line["attempt_token"]] for line in self.emulator.invoice())
+
+    def assert_each_is_paid_once(self) -> None:
+        """Every recording stands on the invoice exactly once."""
+        assert self.charges() == dict.fromkeys(self.keys.values(), 1)
+
+
+def make_client(base_url: str, **arguments: Any) -> Callable[[], AssemblyAIProvider]:
+    """Return a constructor of provider clients for an emulator."""
+    settings: Mapping[str, Any] = {
+        "api_key": "engine-key",
+        "base_url": base_url,
+        "requests_per_s": 2_000.0,
+        "concurrency": 50,
+        "delivery": AudioDelivery.URL,
+        **arguments,
+    }
+    return lambda: AssemblyAIProvider(**settings)

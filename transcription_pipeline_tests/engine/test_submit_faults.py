@@ -1,0 +1,164 @@
+"""Everything that can go wrong with the one request that costs money."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from transcription_pipeline_tests.engine.scene import PROOF_S, Scene
+
+KEYS = [f"{number}.wav" for number in range(4)]
+TAKEN: dict[str, dict[str, Any]] = {
+    "502 after acceptance": {"action": "status", "status": 502, "act": True},
+    "503 after acceptance": {"action": "status", "status": 503, "act": True},
+    "silence": {"action": "hang", "seconds": 0.2},
+    "reset": {"action": "reset", "act": True},
+    "closed without an answer": {"action": "drop_after"},
+    "half a header": {"action": "half_headers"},
+    "truncated": {"action": "truncate"},
+    "garbage": {"action": "garbage"},
+    "a web page": {"action": "html", "act": True},
+    "a redirect": {"action": "redirect", "act": True},
+}
+"""The provider took the job, and its answer does not say so."""
+NOT_TAKEN: dict[str, dict[str, Any]] = {
+    "503": {"action": "status", "status": 503},
+    "closed at once": {"action": "drop_before"},
+    "reset": {"action": "reset", "act": False},
+    "a redirect": {"action": "redirect"},
+}
+"""The provider did not take the job, and nobody can tell from the answer."""
+
+
+@pytest.mark.parametrize("fault", TAKEN.values(), ids=TAKEN.keys())
+def test_a_job_whose_answer_was_lost_is_found_and_not_sent_again(
+    scene: Scene, fault: dict[str, Any]
+) -> None:
+    """One of four answers is lost: the attempt waits in doubt and is found in the list later."""
+    scene.put(KEYS)
+    scene.emulator.set_faults({"operation": "submit", "nth": 2, **fault})
+    report = scene.run()
+    assert report.counts["ambiguous"] == 1
+    assert report.counts["stored"] == 3
+    assert sorted(scene.attempt_states().values()) == ["ambiguous", *["stored"] * 3]
+    assert scene.run().due == 0  # doubts are looked at when they are due, not before
+    scene.pass_time(31)
+    report = scene.run()
+    assert report.counts["resumed"] == report.counts["stored"] == 1
+    scene.pass_time(PROOF_S)
+    assert scene.run().due == 0
+    scene.assert_each_is_paid_once()
+    assert scene.emulator.request_counts()["submit"] == 4
+
+
+@pytest.mark.parametrize("fault", NOT_TAKEN.values(), ids=NOT_TAKEN.keys())
+def test_a_job_that_never_arrived_is_sent_again_once_that_is_proved(
+    scene: Scene, fault: dict[str, Any]
+) -> None:
+    """Only after its URL has died and the list has settled does a second attempt exist."""
+    scene.put(KEYS)
+    scene.emulator.set_faults({"operation": "submit", "nth": 1, **fault})
+    scene.run()
+    scene.pass_time(31)
+    report = scene.run()
+    assert report.counts["ambiguous"] == 1
+    assert scene.emulator.request_counts()["submit"] == 4
+    scene.pass_time(PROOF_S)
+    report = scene.run()
+    assert report.counts["never_arrived"] == report.counts["stored"] == 1
+    assert max(row["attempt_count"] for row in scene.jobs().values()) == 2
+    scene.assert_each_is_paid_once()
+
+
+@pytest.mark.parametrize("headers", [{"Retry-After": "1"}, {}], ids=["with a time", "without"])
+def test_too_many_requests_are_patience_not_doubt(scene: Scene, headers: dict[str, str]) -> None:
+    """The same attempt is sent again within the run."""
+    scene.put(KEYS)
+    rule = {"action": "status", "status": 429, "operation": "submit", "headers": headers}
+    scene.emulator.set_faults(rule | {"times": 1})
+    report = scene.run()
+    assert report.counts["stored"] == 4
+    assert report.counts["not_sent"] == 1
+    assert {row["attempt_count"] for row in scene.jobs().values()} == {1}
+    scene.assert_each_is_paid_once()
+
+
+def test_a_long_wait_is_a_due_instant_and_not_a_sleep(scene: Scene) -> None:
+    """``Retry-After: 900`` postpones the job instead of keeping the run."""
+    scene.put(KEYS[:1])
+    rule = {"action": "status", "status": 429, "headers": {"Retry-After": "900"}}
+    scene.emulator.set_faults({"operation": "submit", "times": 1, **rule})
+    report = scene.run()
+    assert report.counts["postponed"] == 1
+    assert scene.run().due == 0
+    scene.pass_time(901)
+    assert scene.run().counts["stored"] == 1
+    scene.assert_each_is_paid_once()
+
+
+@pytest.mark.parametrize(("status", "reason"), [(401, "auth"), (402, "funds")])
+def test_a_closed_gate_costs_a_few_requests_and_no_attempt(
+    scene: Scene, status: int, reason: str
+) -> None:
+    """No credentials, or no money: the jobs wait unsent, and go on when the gate opens."""
+    keys = [f"{number:02}.wav" for number in range(20)]
+    scene.put(keys)
+    scene.emulator.set_faults({"action": "status", "status": status, "operation": "submit"})
+    report = scene.run()
+    assert report.counts["gated"] == 20
+    assert not report.has_progress - report.counts["gated"]
+    assert scene.tools.ledger.find_gate("assemblyai", scene.tools.now()) == reason
+    assert scene.emulator.request_counts()["submit"] <= 5
+    assert set(scene.attempt_states().values()) <= {"intent", None}
+    scene.emulator.set_faults()
+    assert scene.run().counts == {"gated": 20}
+    assert scene.emulator.request_counts()["submit"] <= 5
+    scene.pass_time(601)
+    assert scene.run().counts["stored"] == 20
+    scene.assert_each_is_paid_once()
+
+
+def test_a_bad_hour_costs_five_doubts(scene: Scene) -> None:
+    """After five lost answers in a row the provider is left alone."""
+    scene.put(f"{number:02}.wav" for number in range(40))
+    scene.emulator.set_faults({"action": "status", "status": 502, "operation": "submit"})
+    report = scene.run()
+    assert scene.emulator.request_counts()["submit"] == 5
+    assert report.counts["ambiguous"] == 5
+    assert report.counts["gated"] == 35
+    assert scene.tools.ledger.find_gate("assemblyai", scene.tools.now()) == "breaker"
+    scene.emulator.set_faults()
+    scene.pass_time(601)
+    assert scene.run().counts["stored"] == 35
+    scene.pass_time(PROOF_S)
+    assert scene.run().counts["stored"] == 5
+    scene.assert_each_is_paid_once()
+
+
+def test_a_refused_request_fails_its_recording_alone(scene: Scene) -> None:
+    """HTTP 400 is the provider's last word on one recording."""
+    scene.put(KEYS)
+    body = {"error": "audio_url is not allowed https://secret.invalid/?sig=1"}
+    scene.emulator.set_faults(
+        {"action": "status", "status": 400, "body": body, "operation": "submit", "nth": 1}
+    )
+    report = scene.run()
+    assert report.counts["rejected"] == 1
+    assert report.counts["stored"] == 3
+    failed = [row for row in scene.jobs().values() if row["state"] == "failed"]
+    assert [row["cause"] for row in failed] == ["request_rejected"]
+    assert "secret" not in failed[0]["detail"]
+
+
+def test_an_unreachable_provider_puts_nothing_into_doubt(scene: Scene) -> None:
+    """Where no connection comes about nothing was sent: the attempt stays what it was."""
+    scene.put(KEYS[:1])
+    scene.limit(window_s=1.5)
+    scene.use(base_url="http://127.0.0.1:9")
+    report = scene.run()
+    assert report.counts["not_sent"] >= 1
+    assert scene.attempt_states() == {"0.wav": "intent"}
+    scene.use()
+    assert scene.run().counts["stored"] == 1
+    scene.assert_each_is_paid_once()
