@@ -10,7 +10,6 @@ import dagster as dg
 from transcription_pipeline.composition import HONOURED
 from transcription_pipeline.defs.asset_jobs import build_asset_jobs
 from transcription_pipeline.defs.assets import build_assets
-from transcription_pipeline.defs.checks import build_checks
 from transcription_pipeline.defs.partitions import build_partitions
 from transcription_pipeline.defs.resources import build_resources
 from transcription_pipeline.defs.schedules import build_schedules
@@ -24,7 +23,6 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     asset_jobs = build_asset_jobs(partitions)
     return dg.Definitions(
         assets=build_assets(settings, partitions),
-        asset_checks=build_checks(settings, partitions),
         jobs=asset_jobs,
         sensors=build_sensors(settings, asset_jobs),
         schedules=build_schedules(settings),

@@ -11,6 +11,7 @@ import dagster as dg
 import uvloop
 
 from transcription_pipeline import pipeline
+from transcription_pipeline.defs.checks import check_asset, make_check_specs
 from transcription_pipeline.defs.failures import as_failures
 from transcription_pipeline.defs.metadata import (
     describe_run,
@@ -51,7 +52,7 @@ def build_assets(settings: Settings, partitions: Partitions) -> Sequence[dg.Asse
 
 def _build_catalogue(settings: Settings, partitions: Partitions) -> dg.AssetsDefinition:
     @dg.multi_asset(
-        name="catalogue",
+        name="write_catalogue",
         group_name="catalogue",
         specs=[
             dg.AssetSpec(
@@ -91,12 +92,13 @@ def _build_streamed(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
     before = dict(zip(names, ["recordings", *names], strict=False))
 
     @dg.multi_asset(
-        name="transcribe",
+        name="stream_recordings",
         group_name="transcription",
         specs=[
             dg.AssetSpec(name, deps=[before[name]], description=text, kinds={"s3"})
             for name, text in STREAMED.items()
         ],
+        check_specs=make_check_specs(STREAMED),
         partitions_def=partitions.days_and_providers,
         can_subset=True,
     )
@@ -116,14 +118,15 @@ def _build_streamed(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
         with as_failures():
             report = uvloop.run(pipeline.transcribe(tools, day, provider))
             jobs = [j for j in tools.ledger.read_jobs(day) if j["provider"] == provider]
-        tools.ledger.close()
         metadata = describe_states(jobs)
         if report is None:
             metadata["note"] = "another worker holds this partition; nothing was done"
         else:
             metadata |= describe_run(report)
         for name in _selected(context, names):
-            yield dg.MaterializeResult(asset_key=name, metadata=metadata)
+            found = list(check_asset(context, name, tools, day, provider))
+            yield dg.MaterializeResult(asset_key=name, metadata=metadata, check_results=found)
+        tools.ledger.close()
 
     return transcribe
 
@@ -142,6 +145,7 @@ def _build_tables(settings: Settings, partitions: Partitions) -> dg.AssetsDefini
             )
             for table in TRANSCRIPT_TABLES
         ],
+        check_specs=make_check_specs(table.name for table in TRANSCRIPT_TABLES),
         partitions_def=partitions.days_and_providers,
         can_subset=True,
     )
@@ -161,7 +165,6 @@ def _build_tables(settings: Settings, partitions: Partitions) -> dg.AssetsDefini
         with as_failures():
             written = pipeline.write(tools, day, provider)
             rows = pipeline.count_rows(tools, day, provider)
-        tools.ledger.close()
         published = written.published if written else 0
         for name in _selected(context, rows):
             uri = tools.lake.root_uri + make_table_key(name, day, provider)
@@ -169,7 +172,9 @@ def _build_tables(settings: Settings, partitions: Partitions) -> dg.AssetsDefini
             metadata["published_now"] = published
             if written and written.bad_results:
                 metadata["bad_results"] = len(written.bad_results)
-            yield dg.MaterializeResult(asset_key=name, metadata=metadata)
+            found = list(check_asset(context, name, tools, day, provider))
+            yield dg.MaterializeResult(asset_key=name, metadata=metadata, check_results=found)
+        tools.ledger.close()
 
     return write_tables
 

@@ -97,6 +97,7 @@ class LedgerReading:
     def list_work(self, day: str, provider: str, at: datetime) -> list[WorkItem]:
         """Return the partition's jobs that are in progress and due, longest audio first.
 
+        Jobs whose answer is stored are left out: what they wait for is the next write of tables.
         Longest first because the makespan of a batch is bounded below by its longest job; audio
         of unknown length is ordered by size.
         """
@@ -111,6 +112,7 @@ class LedgerReading:
                 _j.day == day,
                 _j.provider == provider,
                 _j.state == JobState.IN_PROGRESS.value,
+                or_(_a.state.is_(None), _a.state != AttemptState.STORED.value),
                 _is_due(at),
             )
             .order_by(func.coalesce(_r.duration_ms, 0).desc(), _r.size_bytes.desc(), _j.job_id)

@@ -11,7 +11,9 @@ twice in the answer; those inside utterances are used, because they say which on
 
 from __future__ import annotations
 
+import re
 from itertools import chain, pairwise
+from typing import Annotated
 
 import msgspec
 
@@ -21,22 +23,27 @@ from transcription_pipeline.errors import NormaliseError
 NAME = "assemblyai"
 MAX_DURATION_MS = 48 * 3600 * 1000
 """No recording is longer: a time beyond it is an error, not a word."""
+_MAX_CHANNELS = 64
+
+_Time = Annotated[int, msgspec.Meta(ge=0, le=MAX_DURATION_MS)]
+_Confidence = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Duration = Annotated[float, msgspec.Meta(ge=0, le=MAX_DURATION_MS / 1000)]
 
 
 class _Word(msgspec.Struct, gc=False):
     text: str
-    start: int
-    end: int
-    confidence: float | None = None
+    start: _Time
+    end: _Time
+    confidence: _Confidence | None = None
     speaker: str | None = None
     channel: str | None = None
 
 
 class _Utterance(msgspec.Struct, gc=False):
     text: str
-    start: int
-    end: int
-    confidence: float | None = None
+    start: _Time
+    end: _Time
+    confidence: _Confidence | None = None
     speaker: str | None = None
     channel: str | None = None
     words: list[_Word] = []
@@ -45,10 +52,11 @@ class _Utterance(msgspec.Struct, gc=False):
 class _Transcript(msgspec.Struct, gc=False):
     status: str
     text: str | None = None
-    confidence: float | None = None
-    audio_duration: float | None = None
+    audio_url: str | None = None
+    confidence: _Confidence | None = None
+    audio_duration: _Duration | None = None
     language_code: str | None = None
-    language_confidence: float | None = None
+    language_confidence: _Confidence | None = None
     speech_model_used: str | None = None
     utterances: list[_Utterance] | None = None
 
@@ -61,24 +69,40 @@ _decode = msgspec.json.Decoder(_Transcript).decode
 _decode_words = msgspec.json.Decoder(_Words).decode
 
 
+# An escaped backslash is matched first, so that the text ``\\u0000`` is left alone.
+_ESCAPES = re.compile(
+    rb"\\\\|\\u(?:0000|[dD][89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2})?|[dD][c-fC-F][0-9a-fA-F]{2})"
+)
+_PAIR_BYTES = len(rb"\ud83d\ude00")
+
+
 def normalise(body: bytes) -> Transcript:
     """Read one raw answer.
 
     Raises ``NormaliseError`` for an answer that is not a completed transcript of the documented
     shape.
     """
+    if b"\\u0000" in body or b"\\ud" in body or b"\\uD" in body:
+        body = _ESCAPES.sub(_replace_escape, body)
     try:
         answer = _decode(body)
         if answer.status != "completed":
             raise NormaliseError(NAME, "$.status", "a transcript that is not completed")
+        if answer.audio_url is not None and answer.audio_url.endswith("deleted_by_user"):
+            raise NormaliseError(NAME, "$.audio_url", "a transcript deleted at the provider")
         turns = answer.utterances or []
         spoken = list(chain.from_iterable(u.words for u in turns))
-        if not turns:
+        if not spoken:
+            # Turns without words would lose the words that stand beside them.
             spoken = _decode_words(body).words or []
+            turns = [] if spoken else turns
     except msgspec.ValidationError as error:
         raise NormaliseError(NAME, *_place(str(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise NormaliseError(NAME, "$", f"{len(body)} bytes that are not JSON") from None
+    if any(a.start > b.start for a, b in pairwise(turns)):
+        turns = sorted(turns, key=lambda turn: turn.start)
+        spoken = list(chain.from_iterable(u.words for u in turns))
     owners: list[int | None] = []
     for index, turn in enumerate(turns):
         owners += [index] * len(turn.words)
@@ -97,7 +121,7 @@ def normalise(body: bytes) -> Transcript:
         words.segment_index = list(words.utterance_index)
     duration_s = answer.audio_duration
     return Transcript(
-        text=clean_text(answer.text or ""),
+        text=answer.text or "",
         words=words,
         segments=utterances,
         utterances=utterances,
@@ -109,11 +133,10 @@ def normalise(body: bytes) -> Transcript:
     )
 
 
-def clean_text(text: str) -> str:
-    """Replace what no table can hold: lone surrogates and NUL."""
-    if text.isascii():
-        return text.replace("\0", "�")
-    return text.replace("\0", "�").encode("utf-8", "replace").decode("utf-8")
+def _replace_escape(match: re.Match[bytes]) -> bytes:
+    # What no table can hold: NUL and lone surrogates. Pairs and escaped backslashes stay.
+    found = match[0]
+    return found if len(found) in (2, _PAIR_BYTES) else rb"\ufffd"
 
 
 def _words(spoken: list[_Word]) -> Words:
@@ -147,7 +170,7 @@ def _turns(turns: list[_Utterance]) -> Turns:
 
 def _check_times(start_ms: list[int], end_ms: list[int], what: str) -> None:
     for index, (start, end) in enumerate(zip(start_ms, end_ms, strict=True)):
-        if not 0 <= start <= end <= MAX_DURATION_MS:
+        if start > end:
             raise NormaliseError(NAME, f"$.{what}[{index}]", f"times {start}..{end}")
 
 
@@ -155,7 +178,15 @@ def _channels(named: list[str | None]) -> list[int | None]:
     # Channels are strings counted from 1; ours are integers counted from 0.
     if not any(named):
         return [None] * len(named)
-    return [int(n) - 1 if n and n.isdecimal() and int(n) else None for n in named]
+    return [_channel(name) for name in named]
+
+
+def _channel(name: str | None) -> int | None:
+    if not name:
+        return None
+    if not (name.isascii() and name.isdecimal() and len(name) <= 2 and int(name) <= _MAX_CHANNELS):
+        raise NormaliseError(NAME, "$.words[...].channel", "not a channel number")
+    return int(name) - 1 if int(name) else None
 
 
 def _place(message: str) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import stamina
+from stamina.instrumentation import LoggingOnRetryHook, set_on_retry_hooks
 
 from transcription_pipeline.errors import (
     AuthenticationFailed,
@@ -46,6 +47,18 @@ MAX_RETRY_AFTER_S = 900.0
 RETRIES = 6
 
 _URL = re.compile(r"https?://\S+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long one request may take, and how often a free one is sent."""
+
+    connect_s: float = CONNECT_S
+    read_s: float = READ_S
+    deadline_s: float = DEADLINE_S
+    retries: int = RETRIES
+    retry_wait_s: float = 0.5
+    """The first wait; it doubles, with jitter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +93,20 @@ class ProviderHttp:
         base_url: str,
         headers: Mapping[str, str],
         requests_per_s: float,
+        patience: Patience | None = None,
+        max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self.provider = provider
+        self._patience = patience or Patience()
+        self._max_body_bytes = max_body_bytes
         self.request_count = 0
         self._base_url = base_url.rstrip("/")
         self._headers = dict(headers)
         self._throttle = Throttle(requests_per_s)
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         """By whether they carry paid requests."""
+        # Where structlog is installed stamina would print retries on standard output.
+        set_on_retry_hooks([LoggingOnRetryHook])
 
     async def send(
         self,
@@ -106,11 +125,11 @@ class ProviderHttp:
         """
         async for attempt in stamina.retry_context(
             on=_may_retry,
-            attempts=RETRIES,
+            attempts=self._patience.retries,
             timeout=2 * LONGEST_SLEEP_S,
-            wait_initial=0.5,
+            wait_initial=self._patience.retry_wait_s,
             wait_max=20.0,
-            wait_jitter=0.5,
+            wait_jitter=self._patience.retry_wait_s,
         ):
             with attempt:
                 await self._throttle.wait()
@@ -178,10 +197,18 @@ class ProviderHttp:
     def _session(self, *, is_paid: bool = False) -> aiohttp.ClientSession:
         if is_paid not in self._sessions:
             # A connection that carried a paid request carries nothing else, before or after.
+            # It waits for no other either: a deadline that runs out in a queue would look as if
+            # the request had been sent.
             connector = aiohttp.TCPConnector(
-                limit=64, ttl_dns_cache=60, family=socket.AF_UNSPEC, force_close=is_paid
+                limit=0 if is_paid else 64,
+                ttl_dns_cache=60,
+                family=socket.AF_UNSPEC,
+                force_close=is_paid,
             )
-            self._sessions[is_paid] = aiohttp.ClientSession(connector=connector)
+            # What one answer sets is not sent with the next: no state but our own headers.
+            self._sessions[is_paid] = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+            )
         return self._sessions[is_paid]
 
     async def _once(
@@ -194,11 +221,14 @@ class ProviderHttp:
         params: Mapping[str, str] | None = None,
         body: bytes | AsyncIterator[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
-        deadline_s: float = DEADLINE_S,
+        deadline_s: float | None = None,
     ) -> Response:
         self.request_count += 1
         timeout = aiohttp.ClientTimeout(
-            total=deadline_s, sock_connect=CONNECT_S, sock_read=READ_S, connect=None
+            total=deadline_s or self._patience.deadline_s,
+            sock_connect=self._patience.connect_s,
+            sock_read=self._patience.read_s,
+            connect=None,
         )
         try:
             async with session.request(
@@ -222,9 +252,9 @@ class ProviderHttp:
         size = 0
         async for chunk in answer.content.iter_any():
             size += len(chunk)
-            if size > MAX_BODY_BYTES:
+            if size > self._max_body_bytes:
                 raise UnexpectedResponse(
-                    f"more than {MAX_BODY_BYTES} bytes",
+                    f"more than {self._max_body_bytes} bytes",
                     provider=self.provider,
                     operation=operation,
                     status_code=answer.status,
@@ -280,8 +310,12 @@ def describe_error(body: bytes) -> str:
 
 
 def redact(text: str) -> str:
-    """Take URLs (which may be signed) out of a text and keep one line of at most 200 characters."""
-    return " ".join(_URL.sub("<url>", text).split())[:200]
+    """Take URLs (which may be signed) out of a text and keep one line of at most 200 characters.
+
+    Only printable characters stay: the text goes to logs, terminals and databases.
+    """
+    plain = "".join(c if c.isprintable() else " " for c in _URL.sub("<url>", text))
+    return " ".join(plain.split())[:200]
 
 
 def parse_retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
@@ -294,11 +328,12 @@ def parse_retry_after(headers: Mapping[str, str], now: datetime | None = None) -
     else:
         try:
             at = parsedate_to_datetime(value)
-        except ValueError:
+            if at.tzinfo is None:
+                at = at.replace(tzinfo=UTC)
+            seconds = (at - (now or datetime.now(UTC))).total_seconds()
+        # The parser is not proof against every text, nor the subtraction against every zone.
+        except (ValueError, TypeError, IndexError, OverflowError):
             return None
-        if at.tzinfo is None:
-            at = at.replace(tzinfo=UTC)
-        seconds = (at - (now or datetime.now(UTC))).total_seconds()
     return max(0.0, min(seconds, MAX_RETRY_AFTER_S))
 
 

@@ -31,6 +31,8 @@ class _Watched:
     audio_s: float
     accepted_at: float
     next_look_at: float
+    looked_at: float = 0.0
+    """When it last had a look of its own."""
     unknown_until: float = 0.0
     """Until then the provider may not know the job yet, and that means nothing."""
     may_teach: bool = True
@@ -140,10 +142,11 @@ class Watch:
         for provider_job_id in survey.absent:
             watched = self._running.get(provider_job_id)
             if watched:
-                watched.next_look_at = min(watched.next_look_at, now)
+                watched.next_look_at = max(now, watched.looked_at + SECOND_LOOK_S)
         return [o for o in survey.seen.values() if o.phase is not Phase.RUNNING]
 
     async def _look_at(self, watched: _Watched) -> Observation | None:
+        watched.looked_at = _now()
         try:
             observation = await self._provider.observe(watched.provider_job_id)
         except AuthenticationFailed:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from hashlib import md5
 from pathlib import Path
+from typing import BinaryIO
 
 from transcription_pipeline.errors import ObjectChanged, ObjectNotFound, StorageUnavailable
 from transcription_pipeline.storage.objects import ListPage, StoredObject
@@ -29,15 +30,16 @@ class FolderStore:
         self._staging = self._root / ".staging"
 
     def list_page(self, prefix: str, token: str | None = None) -> ListPage:
-        """Return everything below ``prefix`` in key order; a folder needs no pages."""
+        """Return everything whose key starts with ``prefix``, in key order, on one page."""
         del token
-        base = self._root / prefix
+        base = self._path(prefix.rpartition("/")[0])
         found = [
             self._describe(path)
-            for path in sorted(base.rglob("*"))
+            for path in base.rglob("*")
             if path.is_file() and self._staging not in path.parents
         ]
-        return ListPage(tuple(found), None)
+        found = [item for item in found if item.key.startswith(prefix)]
+        return ListPage(tuple(sorted(found, key=lambda item: item.key)), None)
 
     def find(self, key: str) -> StoredObject | None:
         """Look one file up."""
@@ -46,44 +48,37 @@ class FolderStore:
 
     def get(self, key: str) -> bytes:
         """Return the whole file."""
-        try:
-            return self._path(key).read_bytes()
-        except FileNotFoundError:
-            raise ObjectNotFound("no such file in the lake", key=key) from None
+        with self._open(key, None) as file:
+            return file.read()
 
     def get_range(self, key: str, start: int, length: int, *, if_match: str | None = None) -> bytes:
         """Return a piece of the file."""
-        self._check(key, if_match)
-        with self._path(key).open("rb") as file:
+        with self._open(key, if_match) as file:
             file.seek(start)
             return file.read(length)
 
     def iterate(self, key: str, *, if_match: str | None = None) -> Iterator[bytes]:
         """Yield the file in pieces of one mebibyte."""
-        self._check(key, if_match)
-        with self._path(key).open("rb") as file:
+        with self._open(key, if_match) as file:
             while chunk := file.read(_CHUNK_BYTES):
                 yield chunk
 
     def put(self, key: str, body: bytes, *, only_if_absent: bool = False) -> str:
         """Write a file whole and durably, or not at all."""
         path = self._path(key)
-        try:
+        with _errors(key):
             staged = self._stage(body)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if only_if_absent:
-                try:
+            try:
+                etag = _make_etag(staged.stat())  # kept by the rename, so it names this version
+                _make_folder(path.parent)
+                if only_if_absent:
                     os.link(staged, path)  # fails when the name exists: a rename would replace it
-                except FileExistsError:
-                    raise ObjectChanged("exists already", key=key) from None
-                finally:
-                    staged.unlink()
-            else:
-                staged.replace(path)
-            _sync_folder(path.parent)
-        except OSError as error:
-            raise StorageUnavailable(f"cannot write: {error.strerror}", key=key) from None
-        return md5(body, usedforsecurity=False).hexdigest()
+                else:
+                    staged.replace(path)
+                _sync_folder(path.parent)
+            finally:
+                staged.unlink(missing_ok=True)
+        return etag
 
     def make_staging_folder(self) -> Path | None:
         """Return the folder for unfinished files, on the lake's own file system."""
@@ -93,14 +88,12 @@ class FolderStore:
     def put_file(self, key: str, path: Path) -> None:
         """Move a finished file into place."""
         target = self._path(key)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+        with _errors(key):
+            _make_folder(target.parent)
             with path.open("rb") as file:
                 os.fsync(file.fileno())
             path.replace(target)
             _sync_folder(target.parent)
-        except OSError as error:
-            raise StorageUnavailable(f"cannot write: {error.strerror}", key=key) from None
 
     def delete(self, key: str) -> None:
         """Remove a file."""
@@ -117,29 +110,59 @@ class FolderStore:
             raise ObjectNotFound("outside the lake", key=key)
         return path
 
+    def _open(self, key: str, if_match: str | None) -> BinaryIO:
+        with _errors(key):
+            file = self._path(key).open("rb")
+        # Looked at through the open file: the name may point to another version by now.
+        if if_match is not None and _make_etag(os.fstat(file.fileno())) != if_match:
+            file.close()
+            raise ObjectChanged("another version", key=key)
+        return file
+
     def _stage(self, body: bytes) -> Path:
         handle, name = tempfile.mkstemp(dir=self.make_staging_folder())
-        with os.fdopen(handle, "wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            Path(name).unlink()
+            raise
         return Path(name)
 
     def _describe(self, path: Path) -> StoredObject:
         stat = path.stat()
         return StoredObject(
             key=path.relative_to(self._root).as_posix(),
-            etag=f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}",
+            etag=_make_etag(stat),
             size_bytes=stat.st_size,
             last_modified_at=datetime.fromtimestamp(stat.st_mtime, UTC),
         )
 
-    def _check(self, key: str, if_match: str | None) -> None:
-        found = self.find(key)
-        if found is None:
-            raise ObjectNotFound("no such file", key=key)
-        if if_match is not None and found.etag != if_match:
-            raise ObjectChanged("another version", key=key)
+
+@contextmanager
+def _errors(key: str) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError:
+        raise ObjectChanged("exists already", key=key) from None
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise ObjectNotFound("no such file", key=key) from None
+    except OSError as error:
+        raise StorageUnavailable(f"the folder failed: {error.strerror}", key=key) from None
+
+
+def _make_etag(stat: os.stat_result) -> str:
+    return f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}"
+
+
+def _make_folder(folder: Path) -> None:
+    # A new folder is durable only once its own parent has been synced, too.
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import boto3
@@ -36,7 +37,9 @@ _CHUNK_BYTES = 1 << 20
 _attempt_token: ContextVar[str | None] = ContextVar("attempt_token", default=None)
 
 
-def open_s3_client(endpoint_url: str | None = None, region: str | None = None) -> Any:
+def open_s3_client(
+    endpoint_url: str | None = None, region: str | None = None, *, attempts: int = 5
+) -> Any:
     """Return a boto3 client with bounded waits, SigV4 everywhere and a pool for many threads."""
     return boto3.client(
         "s3",
@@ -47,7 +50,7 @@ def open_s3_client(endpoint_url: str | None = None, region: str | None = None) -
             signature_version="s3v4",
             connect_timeout=5,
             read_timeout=60,
-            retries={"mode": "standard", "max_attempts": 5},
+            retries={"mode": "standard", "max_attempts": attempts},
             max_pool_connections=32,
             s3={"addressing_style": "path" if endpoint_url else "auto"},
             # Checksums on every GET and PUT cost CPU and confuse some compatible stores.
@@ -67,14 +70,17 @@ class S3ObjectStore:
         self.prefix = address.prefix
         self.root_uri = f"s3://{address.bucket}/{address.prefix}"
         self._make_client = make_client
+        self._making = Lock()
         self._cached: Any = None
 
     @property
     def _client(self) -> Any:
         # Made on first use: building a store does no I/O and costs no import of credentials.
-        if self._cached is None:
-            self._cached = self._make_client()
-            self._cached.meta.events.register("before-sign.s3.GetObject", _add_attempt_token)
+        with self._making:  # boto3 makes clients in one thread at a time only
+            if self._cached is None:
+                client = self._make_client()
+                client.meta.events.register("before-sign.s3.GetObject", _add_attempt_token)
+                self._cached = client
         return self._cached
 
     def list_page(self, prefix: str, token: str | None = None) -> ListPage:
@@ -132,7 +138,8 @@ class S3ObjectStore:
         """Yield the object as it arrives; memory does not depend on its size."""
         with _errors(key):
             body = self._client.get_object(**self._arguments(key, if_match))["Body"]
-            yield from iter(lambda: body.read(_CHUNK_BYTES), b"")
+            with closing(body):  # also when the reader stops early
+                yield from iter(lambda: body.read(_CHUNK_BYTES), b"")
 
     def put(self, key: str, body: bytes, *, only_if_absent: bool = False) -> str:
         """Write an object; with ``only_if_absent`` exactly one of many writers wins."""
@@ -201,9 +208,10 @@ def _errors(key: str) -> Iterator[None]:
             raise ObjectNotFound(f"not found ({code})", key=key) from None
         if status == 416:
             raise _RangeNotSatisfiable("past the end", key=key) from None
-        if status in {409, 412}:
-            raise ObjectChanged(f"condition failed ({status})", key=key) from None
-        if status >= 500 or code == "SlowDown":
+        if status == 412:
+            raise ObjectChanged("condition failed", key=key) from None
+        # 409: another conditional write is under way; neither has won yet (S3 user guide).
+        if status in {409, 429} or status >= 500:
             raise StorageUnavailable(f"S3 answered {status} {code}", key=key) from None
         raise StorageError(f"S3 answered {status} {code}", key=key) from None
     except NoCredentialsError:

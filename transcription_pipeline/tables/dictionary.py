@@ -24,9 +24,7 @@ def make_dictionary() -> str:
         by = "`date` and `provider`" if table.is_by_provider else "`date`"
         parts.append(f"#### `{table.name}`\n\n{table.description} Partitioned by {by}.\n")
         parts.append("| column | type | unit | meaning |\n|---|---|---|---|")
-        parts += [
-            f"| `{c.name}` | {_name(c.type)} | {c.unit} | {c.description} |" for c in table
-        ]
+        parts += [f"| `{c.name}` | {_name(c.type)} | {c.unit} | {c.description} |" for c in table]
         parts.append("")
     return "\n".join(parts)
 

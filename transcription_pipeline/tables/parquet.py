@@ -32,6 +32,7 @@ def merge_partition(
     tables: Iterable[TableSchema],
     replaced_ids: frozenset[str],
     folder: Path,
+    row_group_rows: int = ROW_GROUP_ROWS,
 ) -> dict[str, tuple[Path, int]]:
     """Merge new rows with a partition's old files into new ones.
 
@@ -41,13 +42,16 @@ def merge_partition(
         tables: Which tables the batches carry.
         replaced_ids: Every recording in ``batches``: rows of these in the old files are dropped.
         folder: Where the new files go.
+        row_group_rows: Rows per row group; the same for every merge of a partition.
 
     Returns:
         Table name → its new file and row count. Memory holds one batch and one row group.
 
     Safe to repeat: yes, the same rows give the same bytes.
     """
-    merges = [_Merge(t, old_files.get(t.name), folder, replaced_ids) for t in tables]
+    merges = [
+        _Merge(t, old_files.get(t.name), folder, replaced_ids, row_group_rows) for t in tables
+    ]
     for batch in batches:
         for merge in merges:
             merge.add(batch[merge.table.name])
@@ -70,14 +74,20 @@ class _Merge:
     """Streams old and new rows of one table, in order, into a new file."""
 
     def __init__(
-        self, table: TableSchema, old: bytes | None, folder: Path, replaced_ids: frozenset[str]
+        self,
+        table: TableSchema,
+        old: bytes | None,
+        folder: Path,
+        replaced_ids: frozenset[str],
+        row_group_rows: int,
     ) -> None:
         self.table = table
         self._path = folder / f"{table.name}.parquet"
         self._replaced = pa.array(sorted(replaced_ids), pa.string())
+        self._read_rows = min(_READ_ROWS, row_group_rows)
         self._old = self._read_old(old) if old is not None else iter(())
         self._carry: pa.Table = table.arrow.empty_table()
-        self._writer = _RowGroups(self._path, table)
+        self._writer = _RowGroups(self._path, table, row_group_rows)
 
     def add(self, rows: pa.Table) -> None:
         """Write the new rows, and before and between them the old rows that sort there."""
@@ -116,7 +126,7 @@ class _Merge:
 
     def _read_old(self, old: bytes) -> Iterator[pa.Table]:
         file = pq.ParquetFile(pa.BufferReader(old))
-        for batch in file.iter_batches(batch_size=_READ_ROWS):
+        for batch in file.iter_batches(batch_size=self._read_rows):
             rows = pa.Table.from_batches([batch]).select(self.table.arrow.names)
             keep = pc.invert(pc.is_in(rows.column("recording_id"), self._replaced))
             yield rows.filter(keep).cast(self.table.arrow)
@@ -125,7 +135,8 @@ class _Merge:
 class _RowGroups:
     """Writes row groups of a fixed size, however the rows arrive."""
 
-    def __init__(self, path: Path, table: TableSchema) -> None:
+    def __init__(self, path: Path, table: TableSchema, row_group_rows: int) -> None:
+        self._rows = row_group_rows
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
         self._count = 0
@@ -146,11 +157,11 @@ class _RowGroups:
         self._pending.append(rows)
         self._pending_rows += rows.num_rows
         self._count += rows.num_rows
-        if self._pending_rows >= ROW_GROUP_ROWS:
+        if self._pending_rows >= self._rows:
             gathered = pa.concat_tables(self._pending)
-            while gathered.num_rows >= ROW_GROUP_ROWS:
-                self._flush(gathered.slice(0, ROW_GROUP_ROWS))
-                gathered = gathered.slice(ROW_GROUP_ROWS)
+            while gathered.num_rows >= self._rows:
+                self._flush(gathered.slice(0, self._rows))
+                gathered = gathered.slice(self._rows)
             self._pending, self._pending_rows = [gathered], gathered.num_rows
 
     def close(self) -> int:
@@ -162,4 +173,4 @@ class _RowGroups:
 
     def _flush(self, rows: pa.Table) -> None:
         # One chunk per column: page boundaries then depend on the rows alone.
-        self._writer.write_table(rows.combine_chunks(), row_group_size=ROW_GROUP_ROWS)
+        self._writer.write_table(rows.combine_chunks(), row_group_size=self._rows)

@@ -29,9 +29,7 @@ def engine_settings(engine_emulator: EmulatorServer) -> dict[str, object]:
 
 
 @pytest.fixture
-def emulator(
-    engine_emulator: EmulatorServer, engine_settings: dict[str, object]
-) -> EmulatorServer:
+def emulator(engine_emulator: EmulatorServer, engine_settings: dict[str, object]) -> EmulatorServer:
     """The emulator without jobs, charges or faults."""
     engine_emulator.reset()
     engine_emulator.configure(**engine_settings)
@@ -40,9 +38,7 @@ def emulator(
 
 @pytest.fixture
 def scene(emulator: EmulatorServer, moto: S3Server, tmp_path: Path) -> Iterator[Scene]:
-    """An empty world; free requests are repeated without waiting."""
-    offset_s = emulator.control("clock")["now"]
+    """An empty world."""
     scene = Scene.build(emulator, moto, tmp_path)
-    scene.offset_s = offset_s - scene.tools.now().timestamp()
     yield scene
     scene.tools.ledger.close()

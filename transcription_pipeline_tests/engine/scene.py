@@ -15,9 +15,12 @@ from typing import Any
 
 from transcription_pipeline import pipeline
 from transcription_pipeline.domain.job import make_attempt_id
+from transcription_pipeline.domain.recording import AudioFacts, AudioObject
 from transcription_pipeline.domain.route import Route
+from transcription_pipeline.domain.wait_model import WaitModel
 from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline.engine import RunLimits, RunReport
+from transcription_pipeline.ledger.changes import Probed
 from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline.pipeline import Tools, Written
 from transcription_pipeline.providers.assemblyai import SETTLE, AssemblyAIProvider
@@ -68,15 +71,15 @@ class Scene:
         server: S3Server,
         folder: Path,
         *,
-        ledger_url: str = "",
+        bucket: str = "",
         **provider: Any,
     ) -> Scene:
-        """Make an empty world."""
+        """Make an empty world, or one around a bucket that exists."""
         client = server.open_client()
-        bucket = server.create_bucket()
+        bucket = bucket or server.create_bucket()
         scene = cls(emulator, None)  # type: ignore[arg-type]
         scene.tools = Tools(
-            ledger=Ledger.open(ledger_url or f"sqlite:///{folder}/ledger.db"),
+            ledger=Ledger.open(f"sqlite:///{folder}/ledger.db"),
             audio=S3ObjectStore(BucketAddress(bucket, ""), make_client=lambda: client),
             audio_prefix="",
             lake=FolderStore(folder / "lake"),
@@ -86,6 +89,8 @@ class Scene:
             first_day=date(2026, 1, 1),
             now=lambda: datetime.now(UTC) + timedelta(seconds=scene.offset_s),
         )
+        scene.offset_s = emulator.control("clock")["now"] - scene.tools.now().timestamp()
+        scene.tools.ledger.save_wait_model(PROVIDER, learn_fast_jobs())
         return scene
 
     def put(self, keys: Iterable[str], seconds: float = 1.0) -> None:
@@ -94,6 +99,27 @@ class Scene:
             self.tools.audio.put(key, make_wav(seconds + number / 100))
         pipeline.discover(self.tools)
         self.keys = {r["recording_id"]: r["key"] for r in self.tools.ledger.read_recordings()}
+
+    def put_known(self, count: int) -> None:
+        """Let the ledger know recordings that were looked into before; no byte of them exists."""
+        found = [
+            AudioObject(
+                bucket=self.tools.audio.bucket,
+                key=f"known/{number:03}.wav",
+                etag=f"{number:032x}",
+                size_bytes=16_000,
+                last_modified_at=self.tools.now(),
+            )
+            for number in range(count)
+        ]
+        at, wishes = self.tools.now(), {PROVIDER: {"diarize": True}}
+        self.tools.ledger.record_recordings(
+            [(audio, wishes) for audio in found], first_day=date(2026, 1, 1), at=at
+        )
+        facts = [AudioFacts("wav", "pcm_s16le", 8_000, 1, 1_000 + n) for n in range(count)]
+        pairs = zip(found, facts, strict=True)
+        self.tools.ledger.commit([Probed(a.recording_id, at, f) for a, f in pairs])
+        self.keys = {audio.recording_id: audio.key for audio in found}
 
     @property
     def day(self) -> str:
@@ -107,7 +133,7 @@ class Scene:
 
     def use(self, **provider: Any) -> None:
         """Talk to the provider differently from now on."""
-        factory = make_client(self.emulator.base_url, **provider)
+        factory = make_client(**{"base_url": self.emulator.base_url, **provider})
         self.tools = replace(self.tools, make_provider={PROVIDER: factory})
 
     async def transcribe(self) -> RunReport | None:
@@ -151,6 +177,14 @@ class Scene:
     def assert_each_is_paid_once(self) -> None:
         """Every recording stands on the invoice exactly once."""
         assert self.charges() == dict.fromkeys(self.keys.values(), 1)
+
+
+def learn_fast_jobs() -> WaitModel:
+    """Return a model that has seen jobs of a twentieth of a second, so that no test waits long."""
+    model = WaitModel()
+    for _ in range(30):
+        model.learn(1.0, 0.05)
+    return model
 
 
 def make_client(base_url: str, **arguments: Any) -> Callable[[], AssemblyAIProvider]:

@@ -94,15 +94,13 @@ def test_a_killed_run_pays_nothing_twice_and_gives_the_same_tables(
     emulator: EmulatorServer, moto: S3Server, tmp_path: Path, stored_first: int
 ) -> None:
     """SIGKILL in mid-run, run again: one charge each, and tables equal byte for byte."""
-    tables = []
+    tables, bucket = [], moto.create_bucket()
     for name, is_disturbed in (("calm", False), ("killed", True)):
         emulator.reset()
         emulator.configure(job_s=0.4)
         folder = tmp_path / name
         folder.mkdir()
-        scene = Scene.build(emulator, moto, folder, concurrency=12)
-        clock = emulator.control("clock")["now"]
-        scene.offset_s = clock - scene.tools.now().timestamp()
+        scene = Scene.build(emulator, moto, folder, bucket=bucket, concurrency=12)
         scene.put(KEYS)
         if is_disturbed:
             kill_a_run(scene, folder, stored_first)

@@ -99,7 +99,7 @@ def test_what_cannot_be_transcribed_costs_nothing(scene: Scene) -> None:
     """Text named audio, an empty file and a too short one are put aside; the rest goes on."""
     scene.tools.audio.put("text.wav", b"this is not audio at all" * 100)
     scene.tools.audio.put("empty.wav", b"")
-    scene.put(["short.wav"], seconds=0.1)
+    scene.put(["short.wav"], seconds=0.15)
     scene.put(["good.wav"], seconds=2.0)
     report = scene.run()
     assert report.counts["stored"] == 1

@@ -8,7 +8,6 @@ import pytest
 
 from transcription_pipeline_tests.engine.scene import PROOF_S, Scene
 
-KEYS = [f"{number}.wav" for number in range(4)]
 TAKEN: dict[str, dict[str, Any]] = {
     "502 after acceptance": {"action": "status", "status": 502, "act": True},
     "503 after acceptance": {"action": "status", "status": 503, "act": True},
@@ -36,7 +35,7 @@ def test_a_job_whose_answer_was_lost_is_found_and_not_sent_again(
     scene: Scene, fault: dict[str, Any]
 ) -> None:
     """One of four answers is lost: the attempt waits in doubt and is found in the list later."""
-    scene.put(KEYS)
+    scene.put_known(4)
     scene.emulator.set_faults({"operation": "submit", "nth": 2, **fault})
     report = scene.run()
     assert report.counts["ambiguous"] == 1
@@ -57,7 +56,7 @@ def test_a_job_that_never_arrived_is_sent_again_once_that_is_proved(
     scene: Scene, fault: dict[str, Any]
 ) -> None:
     """Only after its URL has died and the list has settled does a second attempt exist."""
-    scene.put(KEYS)
+    scene.put_known(4)
     scene.emulator.set_faults({"operation": "submit", "nth": 1, **fault})
     scene.run()
     scene.pass_time(31)
@@ -74,7 +73,7 @@ def test_a_job_that_never_arrived_is_sent_again_once_that_is_proved(
 @pytest.mark.parametrize("headers", [{"Retry-After": "1"}, {}], ids=["with a time", "without"])
 def test_too_many_requests_are_patience_not_doubt(scene: Scene, headers: dict[str, str]) -> None:
     """The same attempt is sent again within the run."""
-    scene.put(KEYS)
+    scene.put_known(4)
     rule = {"action": "status", "status": 429, "operation": "submit", "headers": headers}
     scene.emulator.set_faults(rule | {"times": 1})
     report = scene.run()
@@ -86,7 +85,7 @@ def test_too_many_requests_are_patience_not_doubt(scene: Scene, headers: dict[st
 
 def test_a_long_wait_is_a_due_instant_and_not_a_sleep(scene: Scene) -> None:
     """``Retry-After: 900`` postpones the job instead of keeping the run."""
-    scene.put(KEYS[:1])
+    scene.put_known(1)
     rule = {"action": "status", "status": 429, "headers": {"Retry-After": "900"}}
     scene.emulator.set_faults({"operation": "submit", "times": 1, **rule})
     report = scene.run()
@@ -102,12 +101,11 @@ def test_a_closed_gate_costs_a_few_requests_and_no_attempt(
     scene: Scene, status: int, reason: str
 ) -> None:
     """No credentials, or no money: the jobs wait unsent, and go on when the gate opens."""
-    keys = [f"{number:02}.wav" for number in range(20)]
-    scene.put(keys)
+    scene.put_known(20)
     scene.emulator.set_faults({"action": "status", "status": status, "operation": "submit"})
     report = scene.run()
     assert report.counts["gated"] == 20
-    assert not report.has_progress - report.counts["gated"]
+    assert not report.has_progress
     assert scene.tools.ledger.find_gate("assemblyai", scene.tools.now()) == reason
     assert scene.emulator.request_counts()["submit"] <= 5
     assert set(scene.attempt_states().values()) <= {"intent", None}
@@ -121,7 +119,7 @@ def test_a_closed_gate_costs_a_few_requests_and_no_attempt(
 
 def test_a_bad_hour_costs_five_doubts(scene: Scene) -> None:
     """After five lost answers in a row the provider is left alone."""
-    scene.put(f"{number:02}.wav" for number in range(40))
+    scene.put_known(40)
     scene.emulator.set_faults({"action": "status", "status": 502, "operation": "submit"})
     report = scene.run()
     assert scene.emulator.request_counts()["submit"] == 5
@@ -138,7 +136,7 @@ def test_a_bad_hour_costs_five_doubts(scene: Scene) -> None:
 
 def test_a_refused_request_fails_its_recording_alone(scene: Scene) -> None:
     """HTTP 400 is the provider's last word on one recording."""
-    scene.put(KEYS)
+    scene.put_known(4)
     body = {"error": "audio_url is not allowed https://secret.invalid/?sig=1"}
     scene.emulator.set_faults(
         {"action": "status", "status": 400, "body": body, "operation": "submit", "nth": 1}
@@ -153,12 +151,12 @@ def test_a_refused_request_fails_its_recording_alone(scene: Scene) -> None:
 
 def test_an_unreachable_provider_puts_nothing_into_doubt(scene: Scene) -> None:
     """Where no connection comes about nothing was sent: the attempt stays what it was."""
-    scene.put(KEYS[:1])
+    scene.put_known(1)
     scene.limit(window_s=1.5)
     scene.use(base_url="http://127.0.0.1:9")
     report = scene.run()
     assert report.counts["not_sent"] >= 1
-    assert scene.attempt_states() == {"0.wav": "intent"}
+    assert scene.attempt_states() == {"known/000.wav": "intent"}
     scene.use()
     assert scene.run().counts["stored"] == 1
     scene.assert_each_is_paid_once()

@@ -9,7 +9,6 @@ import pytest
 from transcription_pipeline.errors import AuthenticationFailed
 from transcription_pipeline_tests.engine.scene import Scene
 
-KEYS = [f"{number:02}.wav" for number in range(14)]
 FAULTS: dict[str, dict[str, Any]] = {
     "500": {"action": "status", "status": 500},
     "429": {"action": "status", "status": 429, "headers": {"Retry-After": "0"}},
@@ -27,11 +26,11 @@ def test_a_look_that_fails_moves_nothing(
     scene: Scene, operation: str, fault: dict[str, Any]
 ) -> None:
     """Some looks fail, and every job is stored in the end all the same."""
-    scene.put(KEYS)
+    scene.put_known(14)
     scene.emulator.configure(job_s=0.3)
     scene.emulator.set_faults({"operation": operation, "times": 3, **fault})
     report = scene.run()
-    if report.counts["stored"] < len(KEYS):  # a collect that failed is repeated by the next run
+    if report.counts["stored"] < 14:  # a collect that failed is repeated by the next run
         assert {outcome for _, outcome, _ in report.failures} == {"postponed"}
         scene.pass_time(61)
         scene.run()
@@ -41,7 +40,7 @@ def test_a_look_that_fails_moves_nothing(
 
 def test_refused_credentials_while_looking_end_the_run_with_a_closed_gate(scene: Scene) -> None:
     """Nothing moves; the next run after the gate goes on."""
-    scene.put(KEYS)
+    scene.put_known(14)
     scene.emulator.set_faults(
         {"operation": "get", "action": "status", "status": 401},
         {"operation": "list", "action": "status", "status": 401},
@@ -59,7 +58,7 @@ def test_refused_credentials_while_looking_end_the_run_with_a_closed_gate(scene:
 
 def test_a_failure_that_cost_nothing_is_tried_again(scene: Scene) -> None:
     """The provider's own word that the job failed frees the recording for another attempt."""
-    scene.put(KEYS[:3])
+    scene.put_known(3)
     scene.emulator.set_faults({"operation": "submit", "action": "job_error", "nth": 1})
     report = scene.run()
     assert report.counts["failed"] == 1
@@ -72,30 +71,30 @@ def test_a_failure_that_cost_nothing_is_tried_again(scene: Scene) -> None:
 
 def test_attempts_are_counted(scene: Scene) -> None:
     """After three failures the job has failed for good."""
-    scene.put(KEYS[:1])
+    scene.put_known(1)
     scene.emulator.set_faults({"operation": "submit", "action": "job_error"})
     for _ in range(3):
         assert scene.run().counts["failed"] == 1
         scene.pass_time(3600)
     assert scene.run().due == 0
-    assert scene.jobs()["00.wav"]["state"] == "failed"
+    assert scene.jobs()["known/000.wav"]["state"] == "failed"
     assert scene.emulator.invoice() == []
 
 
 def test_a_failure_for_good_is_not_tried_again(scene: Scene) -> None:
     """Where another attempt could not help there is none."""
-    scene.put(KEYS[:1])
+    scene.put_known(1)
     error = "File does not appear to contain audio. File type is text/plain"
     scene.emulator.set_faults({"operation": "submit", "action": "job_error", "error": error})
     scene.run()
     scene.pass_time(3600)
     assert scene.run().due == 0
-    assert scene.jobs()["00.wav"]["cause"] == "not_audio"
+    assert scene.jobs()["known/000.wav"]["cause"] == "not_audio"
 
 
 def test_a_stuck_job_outlives_the_window_and_is_held_at_its_deadline(scene: Scene) -> None:
     """Each run ends in time, the others finish, and a person hears of the stuck one."""
-    scene.put(KEYS[:3])
+    scene.put_known(3)
     scene.limit(window_s=1.5)
     scene.emulator.set_faults({"operation": "submit", "action": "stuck", "nth": 1})
     report = scene.run()
@@ -113,7 +112,7 @@ def test_a_stuck_job_outlives_the_window_and_is_held_at_its_deadline(scene: Scen
 
 def test_a_job_that_ended_while_nobody_looked_is_not_held(scene: Scene) -> None:
     """After a day off the deadline has passed, and the answer is there."""
-    scene.put(KEYS[:2])
+    scene.put_known(2)
     scene.limit(window_s=0.5)
     scene.emulator.configure(job_s=60.0)
     scene.run()
@@ -125,14 +124,14 @@ def test_a_job_that_ended_while_nobody_looked_is_not_held(scene: Scene) -> None:
 
 def test_an_unknown_job_has_ten_minutes_to_become_known(scene: Scene) -> None:
     """The provider forgets a job: held, but only after the grace, and without a busy loop."""
-    scene.put(KEYS[:1])
+    scene.put_known(1)
     scene.emulator.configure(job_s=3600.0)
     scene.limit(window_s=1.0)
     scene.run()
     body = {"error": "Transcript lookup error, transcript id not found"}
     rule = {"operation": "get", "action": "status", "status": 400, "body": body}
     scene.emulator.set_faults(rule)
-    before = scene.emulator.request_counts()["get"]
+    before = scene.emulator.request_counts().get("get", 0)
     assert scene.run().counts["window_ended"] == 1
     assert scene.emulator.request_counts()["get"] - before == 1
     scene.pass_time(601)
@@ -145,10 +144,7 @@ def test_more_jobs_than_one_page_shows_are_all_found(scene: Scene) -> None:
     """Fast and slow jobs together, more than the newest page holds, need few requests each."""
     scene.use(concurrency=300)
     scene.emulator.configure(concurrency=300)
-    scene.emulator.set_faults(
-        {"operation": "submit", "action": "delay", "seconds": 0.001},
-    )
-    scene.put((f"{number:03}.wav" for number in range(260)), seconds=0.5)
+    scene.put_known(260)
     report = scene.run()
     assert report.counts["stored"] == 260
     counts = scene.emulator.request_counts()

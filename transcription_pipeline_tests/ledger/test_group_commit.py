@@ -127,7 +127,7 @@ def test_a_cancelled_run_commits_what_is_pending(ledger: Ledger) -> None:
 
     async def work() -> None:
         async with GroupCommit(ledger) as writer:
-            waiting += [asyncio.create_task(writer.commit(make_opening(job))) for job in jobs]
+            waiting.extend(asyncio.create_task(writer.commit(make_opening(job))) for job in jobs)
             await asyncio.sleep(0)
 
     async def run() -> None:
