@@ -119,6 +119,7 @@ def _build_assemblyai(settings: Settings) -> Provider:
         requests_per_s=account.requests_per_s,
         concurrency=account.concurrency,
         price_per_hour_micros=price.micros if price else None,
+        settle_s=account.settle_s,
     )
 
 

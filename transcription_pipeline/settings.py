@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -68,7 +70,7 @@ class StorageSettings(_Section):
     endpoint_url: str = ""
     """For S3-compatible stores; empty means AWS."""
     region: str = "us-east-1"
-    url_expires_s: int = Field(default=7200, ge=900, le=7 * 24 * 3600)
+    url_expires_s: int = Field(default=7200, ge=60, le=7 * 24 * 3600)
     """Life of a signed audio URL: queueing and turnaround must fit."""
 
 
@@ -152,6 +154,9 @@ class AssemblyAISettings(_Section):
     price_per_hour: Amount | None = None
     """None: the public list price of the model, with its add-ons."""
     poll_interval_s: float = Field(default=0.5, ge=0.05)
+    settle_s: float = Field(default=900.0, ge=0)
+    """How long after its URL's death an unlisted attempt is still looked for: the list lags, by
+    how much is not documented."""
 
 
 class LocalSettings(_Section):
@@ -173,6 +178,17 @@ class Secrets(_Section):
     """Credentials, from the environment alone; None where not set."""
 
     assemblyai_api_key: SecretStr | None = None
+
+
+class _Environment(EnvSettingsSource):
+    """Reads variables; one that is not JSON is left as text, for the checks to accept or report."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Read JSON where a table or a list is wanted; ``50.00 USD`` is neither and fine."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
 
 
 class Settings(BaseSettings):
@@ -207,9 +223,13 @@ class Settings(BaseSettings):
         values: dict[str, Any] = {}
         if file.exists():
             try:
-                values = tomllib.loads(file.read_text())
+                values = tomllib.loads(file.read_text("utf-8"))
             except tomllib.TOMLDecodeError as error:
                 raise ConfigurationError(f"{file}: {error}") from None
+            except UnicodeDecodeError:
+                raise ConfigurationError(f"{file}: not UTF-8 text") from None
+            except OSError as error:
+                raise ConfigurationError(f"{file}: {error.strerror}") from None
         elif named:
             raise ConfigurationError(f"{file}: no such file ({CONFIG_VARIABLE})")
         if "secrets" in values:
@@ -231,8 +251,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over the file's values."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        return env_settings, init_settings
+        del env_settings, dotenv_settings, file_secret_settings
+        return _Environment(settings_cls), init_settings
 
     @property
     def enabled_providers(self) -> tuple[str, ...]:

@@ -81,6 +81,7 @@ class AssemblyAIResource(dg.ConfigurableResource[Provider]):
     requests_per_s: float = 66.0
     concurrency: int = 200
     price_per_hour_micros: int | None = None
+    settle_s: float = 900.0
 
     def open(self) -> Provider:
         """Return a client; the caller closes it."""
@@ -92,6 +93,7 @@ class AssemblyAIResource(dg.ConfigurableResource[Provider]):
             requests_per_s=self.requests_per_s,
             concurrency=self.concurrency,
             price_per_hour_micros=self.price_per_hour_micros,
+            settle_s=self.settle_s,
         )
 
 
@@ -125,6 +127,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             requests_per_s=account.requests_per_s,
             concurrency=account.concurrency,
             price_per_hour_micros=price.micros if price else None,
+            settle_s=account.settle_s,
         ),
         "local": LocalResource(
             spool=str(settings.providers.local.spool),

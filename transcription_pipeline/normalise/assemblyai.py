@@ -82,24 +82,7 @@ def normalise(body: bytes) -> Transcript:
     Raises ``NormaliseError`` for an answer that is not a completed transcript of the documented
     shape.
     """
-    if b"\\u0000" in body or b"\\ud" in body or b"\\uD" in body:
-        body = _ESCAPES.sub(_replace_escape, body)
-    try:
-        answer = _decode(body)
-        if answer.status != "completed":
-            raise NormaliseError(NAME, "$.status", "a transcript that is not completed")
-        if answer.audio_url is not None and answer.audio_url.endswith("deleted_by_user"):
-            raise NormaliseError(NAME, "$.audio_url", "a transcript deleted at the provider")
-        turns = answer.utterances or []
-        spoken = list(chain.from_iterable(u.words for u in turns))
-        if not spoken:
-            # Turns without words would lose the words that stand beside them.
-            spoken = _decode_words(body).words or []
-            turns = [] if spoken else turns
-    except msgspec.ValidationError as error:
-        raise NormaliseError(NAME, *_place(str(error))) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise NormaliseError(NAME, "$", f"{len(body)} bytes that are not JSON") from None
+    answer, turns, spoken = _read(body)
     if any(a.start > b.start for a, b in pairwise(turns)):
         turns = sorted(turns, key=lambda turn: turn.start)
         spoken = list(chain.from_iterable(u.words for u in turns))
@@ -131,6 +114,28 @@ def normalise(body: bytes) -> Transcript:
         duration_ms=None if duration_s is None else round(duration_s * 1000),
         confidence=answer.confidence if spoken else None,
     )
+
+
+def _read(body: bytes) -> tuple[_Transcript, list[_Utterance], list[_Word]]:
+    if b"\\u0000" in body or b"\\ud" in body or b"\\uD" in body:
+        body = _ESCAPES.sub(_replace_escape, body)
+    try:
+        answer = _decode(body)
+        if answer.status != "completed":
+            raise NormaliseError(NAME, "$.status", "a transcript that is not completed")
+        if answer.audio_url is not None and answer.audio_url.endswith("deleted_by_user"):
+            raise NormaliseError(NAME, "$.audio_url", "a transcript deleted at the provider")
+        turns = answer.utterances or []
+        spoken = list(chain.from_iterable(u.words for u in turns))
+        if not spoken:
+            # Turns without words would lose the words that stand beside them.
+            spoken = _decode_words(body).words or []
+            turns = [] if spoken else turns
+    except msgspec.ValidationError as error:
+        raise NormaliseError(NAME, *_place(str(error))) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise NormaliseError(NAME, "$", f"{len(body)} bytes that are not JSON") from None
+    return answer, turns, spoken
 
 
 def _replace_escape(match: re.Match[bytes]) -> bytes:

@@ -106,6 +106,7 @@ class AssemblyAIProvider:
         requests_per_s: float = 66.0,
         concurrency: int = 200,
         price_per_hour_micros: int | None = None,
+        settle_s: float = SETTLE.total_seconds(),
     ) -> None:
         self.region: str | None = region
         self.capabilities = Capabilities(
@@ -120,6 +121,7 @@ class AssemblyAIProvider:
             concurrency=concurrency,
         )
         self._price_per_hour_micros = price_per_hour_micros
+        self._settle = timedelta(seconds=settle_s)
         self._in_work: set[str] = set()
         self._newest_helps = True
         self._surveys = 0
@@ -266,7 +268,7 @@ class AssemblyAIProvider:
             if not page or page[-1].id == before_id or _is_older(page[-1], oldest):
                 break
             before_id = page[-1].id
-        dead_at = (attempt.url_expires_at or sent_at + UPLOAD_RETENTION) + SETTLE
+        dead_at = (attempt.url_expires_at or sent_at + UPLOAD_RETENTION) + self._settle
         if at >= dead_at:
             return Submission(Verdict.NEVER_ARRIVED, cause="not_listed_after_expiry")
         elapsed_s = (at - sent_at).total_seconds()

@@ -7,6 +7,7 @@ given exactly as stored; nothing normalises ``//`` or ``..``.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
@@ -40,7 +41,12 @@ _attempt_token: ContextVar[str | None] = ContextVar("attempt_token", default=Non
 def open_s3_client(
     endpoint_url: str | None = None, region: str | None = None, *, attempts: int = 5
 ) -> Any:
-    """Return a boto3 client with bounded waits, SigV4 everywhere and a pool for many threads."""
+    """Return a boto3 client with bounded waits, SigV4 everywhere and a pool for many threads.
+
+    Quiets boto3's loggers: at DEBUG they write whole signed URLs, each a key to the audio.
+    """
+    for name in ("boto3", "botocore", "urllib3", "s3transfer"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     return boto3.client(
         "s3",
         endpoint_url=endpoint_url or None,
