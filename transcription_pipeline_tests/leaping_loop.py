@@ -12,6 +12,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_TURN_S = 1e-7
+"""A turn of a real loop takes time, too: code that waits for its clock to move would spin."""
+
 
 class _LeapingSelector(selectors.SelectSelector):
     def __init__(self) -> None:
@@ -21,7 +24,7 @@ class _LeapingSelector(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise AssertionError("nothing will ever happen: every coroutine waits for another")
-        self.now += max(0.0, timeout)
+        self.now += max(_TURN_S, timeout)
         return super().select(0)
 
 

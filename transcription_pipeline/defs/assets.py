@@ -53,7 +53,7 @@ def build_assets(settings: Settings, partitions: Partitions) -> Sequence[dg.Asse
 def _build_catalogue(settings: Settings, partitions: Partitions) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="write_catalogue",
-        group_name="catalogue",
+        group_name="transcription",
         specs=[
             dg.AssetSpec(
                 table.name,
@@ -134,7 +134,7 @@ def _build_streamed(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
 def _build_tables(settings: Settings, partitions: Partitions) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="write_tables",
-        group_name="tables",
+        group_name="transcription",
         specs=[
             dg.AssetSpec(
                 table.name,
@@ -165,10 +165,11 @@ def _build_tables(settings: Settings, partitions: Partitions) -> dg.AssetsDefini
         with as_failures():
             written = pipeline.write(tools, day, provider)
             rows = pipeline.count_rows(tools, day, provider)
+            jobs = [j for j in tools.ledger.read_jobs(day) if j["provider"] == provider]
         published = written.published if written else 0
         for name in _selected(context, rows):
             uri = tools.lake.root_uri + make_table_key(name, day, provider)
-            metadata = describe_table(TABLES[name], uri, rows[name])
+            metadata = describe_table(TABLES[name], uri, rows[name]) | describe_states(jobs)
             metadata["published_now"] = published
             if written and written.bad_results:
                 metadata["bad_results"] = len(written.bad_results)

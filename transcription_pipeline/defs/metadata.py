@@ -31,24 +31,26 @@ def describe_run(report: RunReport) -> dict[str, Any]:
 
 
 def describe_states(jobs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Describe where the jobs of a partition stand and what they cost."""
-    states = Counter(str(job["state"]) for job in jobs)
-    costs: Counter[str] = Counter()
-    for job in jobs:
-        if job["currency"] and job["cost_micros"] is not None:
-            costs[job["currency"]] += job["cost_micros"]
+    """Describe where the jobs of a partition and their attempts stand, and their money."""
     described: dict[str, Any] = {
         "jobs": len(jobs),
-        "states": dg.MetadataValue.md(_draw(states)),
+        "states": dg.MetadataValue.md(_draw(Counter(str(job["state"]) for job in jobs))),
+        "attempts": dg.MetadataValue.md(
+            _draw(Counter(str(job["attempt_state"]) for job in jobs if job["attempt_state"]))
+        ),
     }
-    return described | {f"cost_{c.lower()}": micros / 1_000_000 for c, micros in costs.items()}
+    for kind in ("reserved", "cost"):
+        for currency in sorted({job["currency"] for job in jobs if job["currency"]}):
+            micros = sum(j[f"{kind}_micros"] or 0 for j in jobs if j["currency"] == currency)
+            described[f"{kind}_{currency.lower()}"] = micros / 1_000_000
+    return described
 
 
 def describe_table(table: TableSchema, uri: str, row_count: int) -> dict[str, Any]:
     """Describe one file: where it is, its rows and its columns."""
     return {
         "dagster/row_count": row_count,
-        "path": dg.MetadataValue.path(uri) if uri.startswith("/") else dg.MetadataValue.url(uri),
+        "path": dg.MetadataValue.path(uri.removeprefix("file://")),
         "dagster/column_schema": make_column_schema(table),
     }
 

@@ -8,7 +8,7 @@ whatever ends the run, and ``let_land`` waits for it. What the provider answered
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
@@ -18,7 +18,7 @@ from transcription_pipeline.domain.recording import Recording
 from transcription_pipeline.engine.trust import Trust
 from transcription_pipeline.engine.workplace import RETRY_AFTER, Workplace
 from transcription_pipeline.errors import BudgetExceeded
-from transcription_pipeline.ledger.changes import OpenAttempt, Postpone, Saw
+from transcription_pipeline.ledger.changes import Change, OpenAttempt, Postpone, Saw
 from transcription_pipeline.ledger.reading import WorkItem
 from transcription_pipeline.providers.base import Audio, AudioDelivery, Submission, Verdict
 
@@ -55,23 +55,12 @@ class Submitting:
         async with self._trust.one_request():
             if self._is_gated(item):
                 return None
-            attempt = item.attempt or await self._open_attempt(item)
-            if attempt is None:
+            try:
+                return await self._send_until_told(item)
+            except BudgetExceeded:
+                midnight = self._place.now().replace(hour=0, minute=0, second=0, microsecond=0)
+                await self._place.postpone(item, "budget_exceeded", midnight + timedelta(days=1))
                 return None
-            for _ in range(SENDS_PER_RUN):
-                attempt, told = await self._send_once(item, attempt)
-                if told.verdict is Verdict.ACCEPTED:
-                    return attempt
-                if told.verdict is not Verdict.NOT_SENT or self._is_gated(item):
-                    return None
-                wait_s = told.retry_after_s or 1.0
-                if wait_s > LONGEST_WAIT_S:
-                    until = self._place.now() + timedelta(seconds=wait_s)
-                    await self._place.postpone(item, told.cause or "not_sent", until)
-                    return None
-                await asyncio.sleep(wait_s)
-            await self._place.postpone(item, told.cause or "not_sent")
-            return None
 
     async def let_land(self) -> None:
         """Wait until every paid request that is on the wire is answered and recorded.
@@ -128,7 +117,33 @@ class Submitting:
 
     # -- one attempt -----------------------------------------------------------------------------
 
-    async def _open_attempt(self, item: WorkItem) -> Attempt | None:
+    async def _send_until_told(self, item: WorkItem) -> Attempt | None:
+        opening: list[Change] = []
+        attempt = item.attempt
+        if attempt is None:
+            attempt, opened = self._make_attempt(item)
+            opening = [opened]
+        if opening and not self._goes_by_url(item.recording):
+            # Money is reserved before bytes are moved; a URL costs nothing to make.
+            await self._place.commit(*opening)
+            opening = []
+        for _ in range(SENDS_PER_RUN):
+            attempt, told = await self._send_once(item, attempt, opening)
+            opening = []
+            if told.verdict is Verdict.ACCEPTED:
+                return attempt
+            if told.verdict is not Verdict.NOT_SENT or self._is_gated(item):
+                return None
+            wait_s = told.retry_after_s or 1.0
+            if wait_s > LONGEST_WAIT_S:
+                until = self._place.now() + timedelta(seconds=wait_s)
+                await self._place.postpone(item, told.cause or "not_sent", until)
+                return None
+            await asyncio.sleep(wait_s)
+        await self._place.postpone(item, told.cause or "not_sent")
+        return None
+
+    def _make_attempt(self, item: WorkItem) -> tuple[Attempt, OpenAttempt]:
         place, job, facts = self._place, item.job, item.recording.facts
         number = item.attempt_count + 1
         cost = place.provider.price(job.options, facts.duration_ms if facts else 0)
@@ -143,13 +158,7 @@ class Submitting:
             currency=cost.currency if cost else None,
             cap_micros=place.limits.cap_micros if cost else None,
         )
-        try:
-            await place.commit(opening)
-        except BudgetExceeded:
-            midnight = place.now().replace(hour=0, minute=0, second=0, microsecond=0)
-            await place.postpone(item, "budget_exceeded", midnight + timedelta(days=1))
-            return None
-        return Attempt(
+        attempt = Attempt(
             attempt_id=opening.attempt_id,
             job_id=opening.job_id,
             recording_id=opening.recording_id,
@@ -157,13 +166,16 @@ class Submitting:
             number=number,
             state=_S.INTENT,
         )
+        return attempt, opening
 
-    async def _send_once(self, item: WorkItem, attempt: Attempt) -> tuple[Attempt, Submission]:
+    async def _send_once(
+        self, item: WorkItem, attempt: Attempt, opening: Sequence[Change]
+    ) -> tuple[Attempt, Submission]:
         place = self._place
         audio = await place.provider.upload(await self._make_audio(item, attempt))
         # Waiting for a turn may be cut short; from the durable intent on nothing is.
         await place.provider.wait_turn()
-        sending = asyncio.create_task(self._send(item, attempt, audio))
+        sending = asyncio.create_task(self._send(item, attempt, opening, audio))
         if place.provider.capabilities.is_free:
             return await sending
         self._on_the_wire.add(sending)
@@ -171,7 +183,7 @@ class Submitting:
         return await asyncio.shield(sending)
 
     async def _send(
-        self, item: WorkItem, attempt: Attempt, audio: Audio
+        self, item: WorkItem, attempt: Attempt, opening: Sequence[Change], audio: Audio
     ) -> tuple[Attempt, Submission]:
         place = self._place
         request = place.provider.make_request(attempt.attempt_id, audio, item.job.options)
@@ -185,7 +197,7 @@ class Submitting:
             "audio_url_sha256": sha256(url.encode()).hexdigest() if url else None,
             "url_expires_at": sent_at + life if is_signed else None,
         }
-        sending = await place.move(attempt, _S.SENDING, values=values)
+        sending = await place.move(attempt, _S.SENDING, *opening, values=values)
         told = await place.provider.submit(request)
         recorded = await self.record(item, sending, told)
         await self._learn(told)

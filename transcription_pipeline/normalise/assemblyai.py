@@ -12,7 +12,8 @@ twice in the answer; those inside utterances are used, because they say which on
 from __future__ import annotations
 
 import re
-from itertools import chain, pairwise
+from itertools import chain
+from operator import le
 from typing import Annotated
 
 import msgspec
@@ -83,13 +84,13 @@ def normalise(body: bytes) -> Transcript:
     shape.
     """
     answer, turns, spoken = _read(body)
-    if any(a.start > b.start for a, b in pairwise(turns)):
+    if not _is_ordered([turn.start for turn in turns]):
         turns = sorted(turns, key=lambda turn: turn.start)
         spoken = list(chain.from_iterable(u.words for u in turns))
     owners: list[int | None] = []
     for index, turn in enumerate(turns):
         owners += [index] * len(turn.words)
-    if any(a.start > b.start for a, b in pairwise(spoken)):
+    if not _is_ordered([word.start for word in spoken]):
         # Turns of several channels overlap; words are kept in the order they were said.
         order = sorted(range(len(spoken)), key=lambda i: spoken[i].start)
         spoken = [spoken[i] for i in order]
@@ -117,7 +118,8 @@ def normalise(body: bytes) -> Transcript:
 
 
 def _read(body: bytes) -> tuple[_Transcript, list[_Utterance], list[_Word]]:
-    if b"\\u0000" in body or b"\\ud" in body or b"\\uD" in body:
+    # The single byte first: looking for it costs a fiftieth of looking for two.
+    if b"\\" in body and any(start in body for start in (b"\\u0000", b"\\ud", b"\\uD")):
         body = _ESCAPES.sub(_replace_escape, body)
     try:
         answer = _decode(body)
@@ -173,7 +175,13 @@ def _turns(turns: list[_Utterance]) -> Turns:
     )
 
 
+def _is_ordered(start_ms: list[int]) -> bool:
+    return start_ms == sorted(start_ms)  # one pass when they are, and none of it in Python
+
+
 def _check_times(start_ms: list[int], end_ms: list[int], what: str) -> None:
+    if all(map(le, start_ms, end_ms)):
+        return
     for index, (start, end) in enumerate(zip(start_ms, end_ms, strict=True)):
         if start > end:
             raise NormaliseError(NAME, f"$.{what}[{index}]", f"times {start}..{end}")

@@ -10,17 +10,19 @@ import asyncio
 
 SLOW_DOWN = 0.75
 """Rate after a refusal: below the true limit in one or two steps wherever that limit lies."""
+BURST_S = 0.95
+"""A burst is this many seconds' worth: a full second's, sent by two clocks, is one too many."""
 RECOVERY_PER_S = 0.005
 """Share of the configured rate won back per second without refusals."""
 
 
 class Throttle:
-    """Lets ``requests_per_s`` through, with bursts of up to one second's worth."""
+    """Lets ``requests_per_s`` through, with bursts of a little less than one second's worth."""
 
     def __init__(self, requests_per_s: float) -> None:
         self._configured = requests_per_s
         self._rate = requests_per_s
-        self._tokens = requests_per_s
+        self._tokens = max(1.0, BURST_S * requests_per_s)
         self._filled_at: float | None = None
         self._paused_until = 0.0
         self._turn = asyncio.Lock()
@@ -53,5 +55,5 @@ class Throttle:
             passed = max(0.0, now - self._filled_at)
             won_back = self._configured * RECOVERY_PER_S * passed
             self._rate = min(self._configured, self._rate + won_back)
-            self._tokens = min(max(1.0, self._rate), self._tokens + passed * self._rate)
+            self._tokens = min(max(1.0, BURST_S * self._rate), self._tokens + passed * self._rate)
         self._filled_at = now

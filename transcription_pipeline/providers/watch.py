@@ -16,7 +16,9 @@ from transcription_pipeline.errors import AuthenticationFailed, ProviderError
 from transcription_pipeline.providers.base import Observation, Phase, Provider
 
 FEW = 10
-"""Below this many in flight single looks are cheaper than pages of the list."""
+"""From this many in flight pages of the list are cheaper than single looks."""
+LAST_FEW = 3
+"""Down to this many a list in use stays in use: the end of a batch is what everybody waits for."""
 LOOKS_AT_ONCE = 16
 SECOND_LOOK_S = 2.0
 """A job that just left the list of unfinished ones gets one look per this long."""
@@ -49,6 +51,7 @@ class Watch:
         self._running: dict[str, _Watched] = {}
         self._changed = asyncio.Event()
         self._is_closed = False
+        self._uses_list = False
 
     def add(
         self,
@@ -105,7 +108,9 @@ class Watch:
             await asyncio.sleep(max(0.0, self._pause_s() - (_now() - started_at)))
 
     def _has_use_for_a_list(self) -> bool:
-        return self._provider.capabilities.has_list and len(self._running) >= FEW
+        enough = LAST_FEW if self._uses_list else FEW
+        self._uses_list = self._provider.capabilities.has_list and len(self._running) >= enough
+        return self._uses_list
 
     def _pause_s(self) -> float:
         if self._has_use_for_a_list():

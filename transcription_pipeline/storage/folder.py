@@ -7,11 +7,11 @@ recordings is always S3 (``s3.py``).
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import BinaryIO
 
 from transcription_pipeline.errors import ObjectChanged, ObjectNotFound, StorageUnavailable
@@ -28,6 +28,7 @@ class FolderStore:
         self.root_uri = self._root.as_uri() + "/"
         # Readers glob below tables/ and raw/; no temporary name inside them is safe for all.
         self._staging = self._root / ".staging"
+        self._has_staging = False
 
     def list_page(self, prefix: str, token: str | None = None) -> ListPage:
         """Return everything whose key starts with ``prefix``, in key order, on one page."""
@@ -82,7 +83,9 @@ class FolderStore:
 
     def make_staging_folder(self) -> Path | None:
         """Return the folder for unfinished files, on the lake's own file system."""
-        self._staging.mkdir(parents=True, exist_ok=True)
+        if not self._has_staging:
+            self._staging.mkdir(parents=True, exist_ok=True)
+            self._has_staging = True
         return self._staging
 
     def put_file(self, key: str, path: Path) -> None:
@@ -105,6 +108,8 @@ class FolderStore:
         return None
 
     def _path(self, key: str) -> Path:
+        if ".." not in key and not key.startswith("/"):
+            return self._root / key
         path = (self._root / key).resolve()
         if not path.is_relative_to(self._root):
             raise ObjectNotFound("outside the lake", key=key)
@@ -120,16 +125,17 @@ class FolderStore:
         return file
 
     def _stage(self, body: bytes) -> Path:
-        handle, name = tempfile.mkstemp(dir=self.make_staging_folder())
+        self.make_staging_folder()
+        staged = self._staging / token_hex(16)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with staged.open("xb") as file:
                 file.write(body)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:
-            Path(name).unlink()
+            staged.unlink(missing_ok=True)
             raise
-        return Path(name)
+        return staged
 
     def _describe(self, path: Path) -> StoredObject:
         stat = path.stat()

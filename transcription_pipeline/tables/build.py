@@ -39,14 +39,14 @@ def build_tables(
     ids = [str(header["recording_id"]) for header, _ in transcripts]
     providers = [str(header["provider"]) for header, _ in transcripts]
     bodies = [transcript for _, transcript in transcripts]
+    utterances = _turns_columns(ids, providers, [t.utterances for t in bodies])
+    segments = utterances
+    if any(t.segments is not t.utterances for t in bodies):
+        segments = _turns_columns(ids, providers, [t.segments for t in bodies])
     return {
         "transcripts": build_rows(TRANSCRIPTS, [_transcript_row(h, t) for h, t in transcripts]),
-        "segments": _turns_table(
-            SEGMENTS, ids, providers, [t.segments for t in bodies], "segment_index"
-        ),
-        "utterances": _turns_table(
-            UTTERANCES, ids, providers, [t.utterances for t in bodies], "utterance_index"
-        ),
+        "segments": _to_table(SEGMENTS, segments),
+        "utterances": _to_table(UTTERANCES, utterances),
         "words": _words_table(ids, providers, [t.words for t in bodies]),
     }
 
@@ -76,27 +76,29 @@ def _transcript_row(header: Header, transcript: Transcript) -> dict[str, Any]:
     }
 
 
-def _turns_table(
-    table: TableSchema, ids: list[str], providers: list[str], turns: list[Turns], index: str
-) -> pa.Table:
+def _turns_columns(ids: list[str], providers: list[str], turns: list[Turns]) -> dict[str, pa.Array]:
     counts = [len(t) for t in turns]
     total = sum(counts)
-    columns: dict[str, pa.Array] = {
+    places = _places(counts)
+    flags = list(chain.from_iterable(_overlaps(t) for t in turns))
+    return {
         "recording_id": _repeated(ids, counts),
         "provider": _repeated(providers, counts),
-        index: _places(counts),
+        "segment_index": places,
+        "utterance_index": places,
         "start_ms": _integers((t.start_ms for t in turns), total),
         "end_ms": _integers((t.end_ms for t in turns), total),
-        "channel": _nullable(turns, "channel", pa.int32()),
-        "speaker_label": _nullable(turns, "speaker_label", pa.string()),
+        "channel": _nullable([t.channel for t in turns], pa.int32()),
+        "speaker_label": _nullable([t.speaker_label for t in turns], pa.string()),
         "text": pa.array(list(chain.from_iterable(t.text for t in turns)), pa.string()),
-        "confidence": _confidences(turns),
-        "word_count": _nullable(turns, "word_count", pa.int32()),
+        "confidence": _confidences([t.confidence for t in turns]),
+        "word_count": _nullable([t.word_count for t in turns], pa.int32()),
         "language": pa.nulls(total, pa.string()),
+        "overlaps_previous": pa.array(flags, pa.bool_()),
     }
-    if table is UTTERANCES:
-        flags = list(chain.from_iterable(_overlaps(t) for t in turns))
-        columns["overlaps_previous"] = pa.array(flags, pa.bool_())
+
+
+def _to_table(table: TableSchema, columns: Mapping[str, pa.Array]) -> pa.Table:
     return pa.Table.from_arrays([columns[c.name] for c in table], schema=table.arrow)
 
 
@@ -107,16 +109,16 @@ def _words_table(ids: list[str], providers: list[str], words: list[Words]) -> pa
         "recording_id": _repeated(ids, counts),
         "provider": _repeated(providers, counts),
         "word_index": _places(counts),
-        "utterance_index": _nullable(words, "utterance_index", pa.int32()),
-        "segment_index": _nullable(words, "segment_index", pa.int32()),
+        "utterance_index": _nullable([w.utterance_index for w in words], pa.int32()),
+        "segment_index": _nullable([w.segment_index for w in words], pa.int32()),
         "start_ms": _integers((w.start_ms for w in words), total),
         "end_ms": _integers((w.end_ms for w in words), total),
-        "channel": _nullable(words, "channel", pa.int32()),
-        "speaker_label": _nullable(words, "speaker_label", pa.string()),
+        "channel": _nullable([w.channel for w in words], pa.int32()),
+        "speaker_label": _nullable([w.speaker_label for w in words], pa.string()),
         "text": pa.array(list(chain.from_iterable(w.text for w in words)), pa.string()),
-        "confidence": _confidences(words),
+        "confidence": _confidences([w.confidence for w in words]),
     }
-    return pa.Table.from_arrays([columns[c.name] for c in WORDS], schema=WORDS.arrow)
+    return _to_table(WORDS, columns)
 
 
 def _repeated(values: list[str], counts: list[int]) -> pa.Array:
@@ -136,12 +138,23 @@ def _integers(lists: Iterable[list[int]], total: int) -> pa.Array:
     return pa.array(np.fromiter(chain.from_iterable(lists), dtype=np.int64, count=total))
 
 
-def _nullable(parts: Sequence[Words | Turns], name: str, kind: pa.DataType) -> pa.Array:
-    return pa.array(list(chain.from_iterable(getattr(p, name) for p in parts)), kind)
+def _nullable(lists: Sequence[Sequence[Any]], kind: pa.DataType) -> pa.Array:
+    total = sum(map(len, lists))
+    if all(part.count(None) == len(part) for part in lists):
+        return pa.nulls(total, kind)
+    values = chain.from_iterable(lists)
+    if pa.types.is_integer(kind) and not any(None in part for part in lists):
+        # Four times as fast as Arrow's own conversion, which looks at the type of each value.
+        return pa.array(np.fromiter(values, dtype=np.int64, count=total)).cast(kind)
+    return pa.array(list(values), kind)
 
 
-def _confidences(parts: Sequence[Words | Turns]) -> pa.Array:
-    values = pa.array(list(chain.from_iterable(p.confidence for p in parts)), pa.float64())
+def _confidences(lists: Sequence[Sequence[float | None]]) -> pa.Array:
+    if not any(None in part for part in lists):
+        total = sum(map(len, lists))
+        exact = np.fromiter(chain.from_iterable(lists), dtype=np.float64, count=total)
+        return pa.array(np.round(exact, 4).astype(np.float32), pa.float32(), from_pandas=False)
+    values = pa.array(list(chain.from_iterable(lists)), pa.float64())
     rounded = np.round(values.to_numpy(zero_copy_only=False), 4).astype(np.float32)
     return pa.array(rounded, pa.float32(), mask=np.asarray(values.is_null()), from_pandas=False)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,52 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcription_pipeline.domain.transcript import Transcript
-from transcription_pipeline.errors import NormaliseError
-from transcription_pipeline.normalise.assemblyai import MAX_DURATION_MS, normalise
-from transcription_pipeline.tables.build import build_tables
+from transcription_pipeline_tests.normalise.assemblyai_answers import (
+    make_answer,
+    make_turn,
+    make_word,
+    read,
+    refuse,
+)
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "assemblyai"
-
-
-def make_word(text: str, start: int, end: int, **rest: Any) -> dict[str, Any]:
-    """Make one word of an answer."""
-    return {"text": text, "start": start, "end": end, "confidence": 0.9, "speaker": None, **rest}
-
-
-def make_turn(*words: dict[str, Any], **rest: Any) -> dict[str, Any]:
-    """Make one utterance of an answer around its words."""
-    return {
-        "text": " ".join(word["text"] for word in words),
-        "start": words[0]["start"],
-        "end": max(word["end"] for word in words),
-        "confidence": 0.8,
-        "words": list(words),
-        "speaker": words[0]["speaker"],
-        **rest,
-    }
-
-
-def make_answer(**fields: Any) -> dict[str, Any]:
-    """Make a completed answer."""
-    return {"id": "1", "status": "completed", "text": "", "words": [], "utterances": None, **fields}
-
-
-def read(answer: Any) -> Transcript:
-    """Normalise an answer, and make sure that the tables can hold what came out."""
-    body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-    transcript = normalise(body)
-    build_tables([({"recording_id": "r", "provider": "assemblyai"}, transcript)])
-    return transcript
-
-
-def refuse(answer: Any) -> NormaliseError:
-    """Normalise an answer that must be refused."""
-    with pytest.raises(NormaliseError) as caught:
-        read(answer)
-    assert caught.value.provider == "assemblyai"
-    assert caught.value.path.startswith("$")
-    return caught.value
 
 
 def test_the_vendors_example() -> None:
@@ -178,115 +140,6 @@ def test_absent_is_null() -> None:
     assert transcript.duration_ms is None
 
 
-WRONG: dict[str, list[Any]] = {
-    "status": [None, 1, [], {}],
-    "text": [1, [], {}, True],
-    "confidence": ["0.5", [], True, -0.1, 1.5, 1e39],
-    "audio_duration": ["12", [], True, -1, 1e300, MAX_DURATION_MS],
-    "language_code": [1, []],
-    "language_confidence": ["x", 2, -1],
-    "speech_model_used": [1, {}],
-    "audio_url": [1, []],
-    "words": [1, "x", {}, [1], [None], [[]]],
-    "utterances": [1, "x", {}, [1], [None]],
-}
-WRONG_IN_WORD: dict[str, list[Any]] = {
-    "text": [None, 1, []],
-    "start": [None, "1", 1.5, True, -1, MAX_DURATION_MS + 1, 2**63, 2**70, "absent"],
-    "end": [None, "1", 0.5, [], -1, MAX_DURATION_MS + 1, "absent"],
-    "confidence": ["x", [], True, 1.01, -1],
-    "speaker": [1, [], True],
-    "channel": [1, [], "x", "٣", "-1", "999", "9" * 5_000],
-}
-
-
-@pytest.mark.parametrize(
-    ("field", "value"), [(f, v) for f, values in WRONG.items() for v in values]
-)
-def test_a_wrong_type_is_an_error_with_its_path(field: str, value: Any) -> None:
-    """Every documented field of a wrong type or range is refused, at its own path."""
-    answer = make_answer(words=[make_word("a", 0, 1)])
-    answer[field] = value
-    assert refuse(answer).path.startswith(f"$.{field}")
-
-
-@pytest.mark.parametrize("where", ["words", "utterances", "utterances.words"])
-@pytest.mark.parametrize(
-    ("field", "value"), [(f, v) for f, values in WRONG_IN_WORD.items() for v in values]
-)
-def test_a_wrong_type_deep_inside(where: str, field: str, value: Any) -> None:
-    """The same holds for every field of a word, of an utterance, and of a word in one."""
-    word = make_word("a", 0, 1, channel="1")
-    turn = make_turn(word, channel="1")
-    target = turn if where == "utterances" else word
-    target[field] = value
-    if value == "absent":
-        del target[field]
-    answer = make_answer(words=[word]) if where == "words" else make_answer(utterances=[turn])
-    assert refuse(answer).path != "$"
-
-
-def test_times_that_run_backwards() -> None:
-    """A word or turn that ends before it starts is refused at its place."""
-    words = [make_word("a", 0, 1), make_word("b", 10, 9)]
-    assert refuse(make_answer(words=words)).path == "$.words[1]"
-    turn = make_turn(make_word("a", 10, 20), start=10, end=9)
-    assert refuse(make_answer(utterances=[turn])).path == "$.utterances[0]"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"null",
-        b"[]",
-        b'"completed"',
-        b"<html>502</html>",
-        b'{"status": "completed"',
-        b'{"status": "completed", "x": NaN}',
-        b"\xff\xfe{}",
-        b'\xef\xbb\xbf{"status": "completed"}',
-        b'{"status": "completed", "text": "\xed\xa0\x80"}',
-        b'{"status": "completed", "text": "\xff"}',
-        b"[" * 100_000,
-        b'{"status": "completed", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-        b'{"status": "completed", "audio_duration": ' + b"9" * 5_000 + b"}",
-        b'{"status": "completed", "audio_duration": 1e400}',
-        b'{"status": "completed", "words": [{"text": "a", "start": ' + b"9" * 5_000 + b"}]}",
-    ],
-    ids=range(16),
-)
-def test_hostile_bytes(body: bytes) -> None:
-    """Whatever arrives instead of a transcript is a NormaliseError, never another exception."""
-    refuse(body)
-
-
-@pytest.mark.parametrize(
-    ("escaped", "text"),
-    [
-        (rb"a\ud800b", "a\ufffdb"),
-        (rb"a\udc00", "a\ufffd"),
-        (rb"\uD83D\uDE00!", "😀!"),
-        (rb"\ud83d\ude00\ud83d", "😀\ufffd"),
-        (rb"\ud800\ud83d\ude00", "\ufffd😀"),
-        (rb"nul\u0000!", "nul\ufffd!"),
-        (rb"\\u0000", r"\u0000"),
-        (rb"\\\u0000", "\\\ufffd"),
-        (rb"\\ud800\\", "\\ud800\\"),
-    ],
-)
-def test_what_no_table_can_hold_is_replaced(escaped: bytes, text: str) -> None:
-    """NUL and lone surrogates, in every text, become the replacement character; the rest stays."""
-    body = (
-        b'{"status": "completed", "text": "%b", "words": [{"text": "%b", "start": 0, "end": 1, '
-        b'"speaker": "%b"}]}' % (escaped, escaped, escaped)
-    )
-    transcript = read(body)
-    assert transcript.text == text
-    assert transcript.words.text == [text]
-    assert transcript.words.speaker_label == [text]
-
-
 @st.composite
 def answers(draw: st.DrawFn) -> dict[str, Any]:
     """Draw an answer with turns of one or two channels, each in order, or with words alone."""
@@ -323,25 +176,3 @@ def test_no_word_is_lost(answer: dict[str, Any]) -> None:
         assert owner is not None
         assert turns.start_ms[owner] <= words.start_ms[index]
         assert words.end_ms[index] <= turns.end_ms[owner]
-
-
-PLAIN = st.none() | st.booleans() | st.integers(-(2**65), 2**65) | st.floats() | st.text(max_size=5)
-NESTED = (
-    PLAIN | st.lists(PLAIN, max_size=3) | st.dictionaries(st.text(max_size=5), PLAIN, max_size=3)
-)
-WORDS = st.lists(st.dictionaries(st.sampled_from([*WRONG_IN_WORD]), PLAIN), max_size=3)
-
-
-@given(st.dictionaries(st.sampled_from([*WRONG, "id"]), NESTED | WORDS), st.booleans())
-def test_any_json_is_a_transcript_or_an_error(answer: dict[str, Any], is_completed: bool) -> None:
-    """Whatever stands in the fields, the outcome is a transcript or a NormaliseError."""
-    if is_completed:
-        answer["status"] = "completed"
-    with suppress(NormaliseError):
-        read(answer)
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_are_an_error(body: bytes) -> None:
-    """Random bytes are refused as what they are."""
-    refuse(body)
