@@ -6,27 +6,45 @@ What belongs here: constructors. What does not: steps (``pipeline.py``) and read
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 from transcription_pipeline.domain.route import Route
 from transcription_pipeline.engine import RunLimits
 from transcription_pipeline.errors import ConfigurationError
 from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline.pipeline import Tools
-from transcription_pipeline.providers.assemblyai import AssemblyAIProvider
-from transcription_pipeline.providers.assemblyai_options import OPTIONS as ASSEMBLYAI_OPTIONS
-from transcription_pipeline.providers.base import AudioDelivery, Provider
-from transcription_pipeline.providers.local import OPTIONS as LOCAL_OPTIONS
-from transcription_pipeline.providers.local import LocalProvider
+from transcription_pipeline.providers import assemblyai, local
+from transcription_pipeline.providers.base import Provider
 from transcription_pipeline.settings import Settings
 from transcription_pipeline.storage.folder import FolderStore
 from transcription_pipeline.storage.layout import BucketAddress, parse_s3_uri
 from transcription_pipeline.storage.objects import ObjectStore
 from transcription_pipeline.storage.s3 import S3ObjectStore, open_s3_client
 
-HONOURED = {"assemblyai": frozenset(ASSEMBLYAI_OPTIONS), "local": frozenset(LOCAL_OPTIONS)}
-"""Provider → the common options it can honour."""
+
+@dataclass(frozen=True)
+class ProviderEntry:
+    """What there is to know of a provider before one is opened."""
+
+    options: frozenset[str]
+    """The common options it can honour."""
+    secrets: tuple[str, ...]
+    """Its credentials, as named in ``Settings.secrets``."""
+    open: Callable[[Any, Mapping[str, str]], Provider]
+    """From its section of ``Settings.providers`` and its credentials to a client."""
+
+
+REGISTRY: Mapping[str, ProviderEntry] = {
+    module.NAME: ProviderEntry(
+        frozenset(module.OPTIONS), module.SECRETS, cast(Any, module.open_provider)
+    )
+    for module in (assemblyai, local)
+}
+"""Every provider there is."""
 
 
 def build_tools(settings: Settings) -> Tools:
@@ -72,11 +90,11 @@ def build_routes(settings: Settings) -> tuple[Route, ...]:
     for place, route in enumerate(settings.routes):
         options = route.common_options()
         for name in (*route.providers, *route.fallback):
-            if name not in HONOURED:
+            if name not in REGISTRY:
                 problems.append(f"routes.{place}: provider {name} is not available yet")
                 continue
-            for option in options.keys() - HONOURED[name]:
-                able = sorted(p for p, honoured in HONOURED.items() if option in honoured)
+            for option in options.keys() - REGISTRY[name].options:
+                able = sorted(p for p, entry in REGISTRY.items() if option in entry.options)
                 problems.append(
                     f"routes.{place}: {name} cannot honour {option}; it works with {able}"
                 )
@@ -95,32 +113,13 @@ def build_routes(settings: Settings) -> tuple[Route, ...]:
 
 
 def build_provider_factories(settings: Settings) -> dict[str, Callable[[], Provider]]:
-    """Return a constructor per enabled provider."""
-    factories: dict[str, Callable[[], Provider]] = {
-        "assemblyai": lambda: _build_assemblyai(settings),
-        "local": lambda: LocalProvider(
-            spool=settings.providers.local.spool,
-            process_count=settings.providers.local.processes,
-        ),
-    }
-    return {name: factories[name] for name in settings.enabled_providers if name in factories}
+    """Return a constructor per enabled provider; it raises where credentials are missing."""
 
+    def open_named(name: str) -> Provider:
+        entry = REGISTRY[name]
+        return entry.open(getattr(settings.providers, name), settings.secrets.of(entry.secrets))
 
-def _build_assemblyai(settings: Settings) -> Provider:
-    account, key = settings.providers.assemblyai, settings.secrets.assemblyai_api_key
-    if key is None:
-        raise ConfigurationError("ASSEMBLYAI_API_KEY is not set (a route uses assemblyai)")
-    price = account.price_per_hour
-    return AssemblyAIProvider(
-        api_key=key.get_secret_value(),
-        region=account.region,
-        base_url=account.base_url,
-        delivery=AudioDelivery(account.delivery),
-        requests_per_s=account.requests_per_s,
-        concurrency=account.concurrency,
-        price_per_hour_micros=price.micros if price else None,
-        settle_s=account.settle_s,
-    )
+    return {name: partial(open_named, name) for name in settings.enabled_providers}
 
 
 def build_limits(settings: Settings, provider: str) -> RunLimits:

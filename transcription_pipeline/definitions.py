@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from transcription_pipeline.composition import HONOURED
+from transcription_pipeline.composition import REGISTRY
 from transcription_pipeline.defs.asset_jobs import build_asset_jobs
 from transcription_pipeline.defs.assets import build_assets
 from transcription_pipeline.defs.partitions import build_partitions
@@ -19,7 +19,7 @@ from transcription_pipeline.settings import Settings
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Compose everything; the graph is the same for every configuration, only values differ."""
-    partitions = build_partitions(settings.partitions.start, tuple(HONOURED))
+    partitions = build_partitions(settings.partitions.start, tuple(REGISTRY))
     asset_jobs = build_asset_jobs(partitions)
     return dg.Definitions(
         assets=build_assets(settings, partitions),

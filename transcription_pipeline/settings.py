@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -175,9 +176,17 @@ class ProviderSettings(_Section):
 
 
 class Secrets(_Section):
-    """Credentials, from the environment alone; None where not set."""
+    """Credentials, from the environment alone, under their names in capitals; None where not set."""
 
     assemblyai_api_key: SecretStr | None = None
+
+    def of(self, names: Iterable[str]) -> dict[str, str]:
+        """Return some of them in clear; raises ``ConfigurationError`` naming all that are missing."""
+        found = {name: getattr(self, name) for name in names}
+        missing = [name.upper() for name, value in found.items() if value is None]
+        if missing:
+            raise ConfigurationError(*(f"{name} is not set" for name in missing))
+        return {name: value.get_secret_value() for name, value in found.items()}
 
 
 class _Environment(EnvSettingsSource):
@@ -234,8 +243,9 @@ class Settings(BaseSettings):
             raise ConfigurationError(f"{file}: no such file ({CONFIG_VARIABLE})")
         if "secrets" in values:
             raise ConfigurationError(f"{file}: secrets belong in the environment, not in a file")
-        key = os.environ.get("ASSEMBLYAI_API_KEY")
-        values["secrets"] = {"assemblyai_api_key": key or None}
+        values["secrets"] = {
+            name: os.environ.get(name.upper()) or None for name in Secrets.model_fields
+        }
         try:
             return cls(**values)
         except ValidationError as error:

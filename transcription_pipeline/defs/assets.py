@@ -11,6 +11,7 @@ import dagster as dg
 import uvloop
 
 from transcription_pipeline import pipeline
+from transcription_pipeline.composition import REGISTRY
 from transcription_pipeline.defs.checks import check_asset, make_check_specs
 from transcription_pipeline.defs.failures import as_failures
 from transcription_pipeline.defs.metadata import (
@@ -20,19 +21,18 @@ from transcription_pipeline.defs.metadata import (
     make_column_schema,
 )
 from transcription_pipeline.defs.partitions import Partitions, read_key
-from transcription_pipeline.defs.resources import (
-    AssemblyAIResource,
-    AudioBucketResource,
-    LakeResource,
-    LedgerResource,
-    LocalResource,
-    OpensProvider,
-    make_tools,
-)
+from transcription_pipeline.defs.resources import OUTSIDES, open_tools
 from transcription_pipeline.settings import Settings
 from transcription_pipeline.storage.layout import make_table_key
-from transcription_pipeline.tables.schema import JOBS, RECORDINGS, TABLES, TRANSCRIPT_TABLES
+from transcription_pipeline.tables.schema import (
+    JOBS,
+    RECORDINGS,
+    TABLES,
+    TRANSCRIPT_TABLES,
+    TableSchema,
+)
 
+GROUP = "transcription"
 STREAMED = {
     "uploaded_audio": "Audio handed to the provider: a signed URL, or an upload.",
     "transcription_jobs": "Jobs the provider accepted, at most one live attempt each.",
@@ -53,131 +53,93 @@ def build_assets(settings: Settings, partitions: Partitions) -> Sequence[dg.Asse
 def _build_catalogue(settings: Settings, partitions: Partitions) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="write_catalogue",
-        group_name="transcription",
-        specs=[
-            dg.AssetSpec(
-                table.name,
-                description=table.description,
-                kinds={"parquet"},
-                metadata={"dagster/column_schema": make_column_schema(table)},
-            )
-            for table in (RECORDINGS, JOBS)
-        ],
+        group_name=GROUP,
+        specs=[_describe(table) for table in (RECORDINGS, JOBS)],
         partitions_def=partitions.days,
+        required_resource_keys=set(OUTSIDES),
         can_subset=True,
     )
-    def catalogue(
-        context: dg.AssetExecutionContext,
-        ledger: LedgerResource,
-        audio_bucket: AudioBucketResource,
-        lake: LakeResource,
-    ) -> Iterator[dg.MaterializeResult[None]]:
-        tools = make_tools(
-            settings, ledger=ledger, audio_bucket=audio_bucket, lake=lake, providers={}
-        )
-        with as_failures():
-            rows = pipeline.write_catalogue(tools, context.partition_key)
-        tools.ledger.close()
+    def write_catalogue(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+        day = context.partition_key
+        with as_failures(), open_tools(settings, context.resources) as tools:
+            rows = pipeline.write_catalogue(tools, day)
+            root = tools.lake.root_uri
         for name in _selected(context, rows):
-            uri = tools.lake.root_uri + make_table_key(name, context.partition_key, None)
-            yield dg.MaterializeResult(
-                asset_key=name, metadata=describe_table(TABLES[name], uri, rows[name])
-            )
+            uri = root + make_table_key(name, day, None)
+            metadata = describe_table(TABLES[name], uri, rows[name])
+            yield dg.MaterializeResult(asset_key=name, metadata=metadata)
 
-    return catalogue
+    return write_catalogue
 
 
 def _build_streamed(settings: Settings, partitions: Partitions) -> dg.AssetsDefinition:
-    names = list(STREAMED)
-    before = dict(zip(names, ["recordings", *names], strict=False))
+    before = dict(zip(STREAMED, ["recordings", *STREAMED], strict=False))
 
     @dg.multi_asset(
         name="stream_recordings",
-        group_name="transcription",
+        group_name=GROUP,
         specs=[
-            dg.AssetSpec(name, deps=[before[name]], description=text, kinds={"s3"})
+            dg.AssetSpec(name, deps=[before[name]], description=text)
             for name, text in STREAMED.items()
         ],
         check_specs=make_check_specs(STREAMED),
         partitions_def=partitions.days_and_providers,
+        required_resource_keys=set(OUTSIDES | REGISTRY.keys()),
         can_subset=True,
     )
-    def transcribe(
+    def stream_recordings(
         context: dg.AssetExecutionContext,
-        ledger: LedgerResource,
-        audio_bucket: AudioBucketResource,
-        lake: LakeResource,
-        assemblyai: AssemblyAIResource,
-        local: LocalResource,
     ) -> Iterator[dg.MaterializeResult[None]]:
         day, provider = read_key(context.partition_key)
-        providers: dict[str, OpensProvider] = {"assemblyai": assemblyai, "local": local}
-        tools = make_tools(
-            settings, ledger=ledger, audio_bucket=audio_bucket, lake=lake, providers=providers
-        )
-        with as_failures():
+        with as_failures(), open_tools(settings, context.resources, providers=REGISTRY) as tools:
             report = uvloop.run(pipeline.transcribe(tools, day, provider))
-            jobs = [j for j in tools.ledger.read_jobs(day) if j["provider"] == provider]
-        metadata = describe_states(jobs)
-        if report is None:
-            metadata["note"] = "another worker holds this partition; nothing was done"
-        else:
-            metadata |= describe_run(report)
-        for name in _selected(context, names):
-            found = list(check_asset(context, name, tools, day, provider))
-            yield dg.MaterializeResult(asset_key=name, metadata=metadata, check_results=found)
-        tools.ledger.close()
+            metadata = describe_states(tools.ledger.read_jobs(day, provider=provider))
+            if report is None:
+                metadata["note"] = "another worker holds this partition; nothing was done"
+            else:
+                metadata |= describe_run(report)
+            for name in _selected(context, STREAMED):
+                found = list(check_asset(context, name, tools, day, provider))
+                yield dg.MaterializeResult(asset_key=name, metadata=metadata, check_results=found)
 
-    return transcribe
+    return stream_recordings
 
 
 def _build_tables(settings: Settings, partitions: Partitions) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="write_tables",
-        group_name="transcription",
-        specs=[
-            dg.AssetSpec(
-                table.name,
-                deps=["raw_transcripts"],
-                description=table.description,
-                kinds={"parquet"},
-                metadata={"dagster/column_schema": make_column_schema(table)},
-            )
-            for table in TRANSCRIPT_TABLES
-        ],
+        group_name=GROUP,
+        specs=[_describe(table, made_from="raw_transcripts") for table in TRANSCRIPT_TABLES],
         check_specs=make_check_specs(table.name for table in TRANSCRIPT_TABLES),
         partitions_def=partitions.days_and_providers,
+        required_resource_keys=set(OUTSIDES | REGISTRY.keys()),
         can_subset=True,
     )
-    def write_tables(
-        context: dg.AssetExecutionContext,
-        ledger: LedgerResource,
-        audio_bucket: AudioBucketResource,
-        lake: LakeResource,
-        assemblyai: AssemblyAIResource,
-        local: LocalResource,
-    ) -> Iterator[dg.MaterializeResult[None]]:
+    def write_tables(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         day, provider = read_key(context.partition_key)
-        providers: dict[str, OpensProvider] = {"assemblyai": assemblyai, "local": local}
-        tools = make_tools(
-            settings, ledger=ledger, audio_bucket=audio_bucket, lake=lake, providers=providers
-        )
-        with as_failures():
+        with as_failures(), open_tools(settings, context.resources, providers=REGISTRY) as tools:
             written = pipeline.write(tools, day, provider)
             rows = pipeline.count_rows(tools, day, provider)
-            jobs = [j for j in tools.ledger.read_jobs(day) if j["provider"] == provider]
-        published = written.published if written else 0
-        for name in _selected(context, rows):
-            uri = tools.lake.root_uri + make_table_key(name, day, provider)
-            metadata = describe_table(TABLES[name], uri, rows[name]) | describe_states(jobs)
-            metadata["published_now"] = published
-            if written and written.bad_results:
-                metadata["bad_results"] = len(written.bad_results)
-            found = list(check_asset(context, name, tools, day, provider))
-            yield dg.MaterializeResult(asset_key=name, metadata=metadata, check_results=found)
-        tools.ledger.close()
+            states = describe_states(tools.ledger.read_jobs(day, provider=provider))
+            states["published_now"] = written.published if written else 0
+            states["bad_results"] = len(written.bad_results) if written else 0
+            for name in _selected(context, rows):
+                uri = tools.lake.root_uri + make_table_key(name, day, provider)
+                metadata = describe_table(TABLES[name], uri, rows[name]) | states
+                found = list(check_asset(context, name, tools, day, provider))
+                yield dg.MaterializeResult(asset_key=name, metadata=metadata, check_results=found)
 
     return write_tables
+
+
+def _describe(table: TableSchema, *, made_from: str | None = None) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        table.name,
+        deps=[made_from] if made_from else [],
+        description=table.description,
+        kinds={"parquet"},
+        metadata={"dagster/column_schema": make_column_schema(table)},
+    )
 
 
 def _selected(context: dg.AssetExecutionContext, names: Iterable[str]) -> list[str]:

@@ -4,32 +4,23 @@ What belongs here: one resource per outside, each with a method that returns an 
 Dagster. Secrets are given by name (``EnvVar``), so the UI shows the name and never the value.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import dagster as dg
 from dagster_aws.s3 import S3Resource
 
-from transcription_pipeline.composition import build_limits, build_routes
+from transcription_pipeline.composition import REGISTRY, build_limits, build_routes
 from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline.pipeline import Tools
-from transcription_pipeline.providers.assemblyai import AssemblyAIProvider
-from transcription_pipeline.providers.base import AudioDelivery, Provider
-from transcription_pipeline.providers.local import LocalProvider
-from transcription_pipeline.settings import Settings
+from transcription_pipeline.providers.base import Provider
+from transcription_pipeline.settings import ProviderSettings, Settings
 from transcription_pipeline.storage.folder import FolderStore
 from transcription_pipeline.storage.layout import BucketAddress, parse_s3_uri
 from transcription_pipeline.storage.objects import ObjectStore
 from transcription_pipeline.storage.s3 import S3ObjectStore, open_s3_client
-
-
-class OpensProvider(Protocol):
-    """What every provider's resource has."""
-
-    def open(self) -> Provider:
-        """Return a client; the caller closes it."""
-        ...
 
 
 class LedgerResource(dg.ConfigurableResource[Ledger]):
@@ -71,90 +62,70 @@ class LakeResource(dg.ConfigurableResource[ObjectStore]):
         return FolderStore(Path(self.uri))
 
 
-class AssemblyAIResource(dg.ConfigurableResource[Provider]):
-    """One AssemblyAI project."""
+class ProviderResource(dg.ConfigurableResource[Provider]):
+    """One provider account."""
 
-    api_key: str
-    region: str = "us"
-    base_url: str = ""
-    delivery: str = "url"
-    requests_per_s: float = 66.0
-    concurrency: int = 200
-    price_per_hour_micros: int | None = None
-    settle_s: float = 900.0
+    provider: str
+    account: dict[str, Any]
+    """Its section of the settings."""
+    secrets: dict[str, str]
+    """Its credentials, each an ``EnvVar``."""
 
     def open(self) -> Provider:
         """Return a client; the caller closes it."""
-        return AssemblyAIProvider(
-            api_key=self.api_key,
-            region=self.region,
-            base_url=self.base_url,
-            delivery=AudioDelivery(self.delivery),
-            requests_per_s=self.requests_per_s,
-            concurrency=self.concurrency,
-            price_per_hour_micros=self.price_per_hour_micros,
-            settle_s=self.settle_s,
-        )
-
-
-class LocalResource(dg.ConfigurableResource[Provider]):
-    """The recogniser on this machine."""
-
-    spool: str
-    process_count: int | None = None
-
-    def open(self) -> Provider:
-        """Return it; its child processes start with the first recording."""
-        return LocalProvider(spool=Path(self.spool), process_count=self.process_count)
+        section = ProviderSettings.model_fields[self.provider].annotation
+        return REGISTRY[self.provider].open(section(**self.account), self.secrets)  # type: ignore[misc]
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:
     """Describe every outside of the pipeline to Dagster."""
-    storage, account = settings.storage, settings.providers.assemblyai
+    storage = settings.storage
     s3 = S3Resource(endpoint_url=storage.endpoint_url or None, region_name=storage.region)
-    is_wanted = "assemblyai" in settings.enabled_providers
-    price = account.price_per_hour
     return {
         "ledger": LedgerResource(url=settings.ledger.url),
         "audio_bucket": AudioBucketResource(uri=storage.audio, s3=s3),
         "lake": LakeResource(uri=storage.lake, s3=s3),
-        "assemblyai": AssemblyAIResource(
-            # An unset variable stops a run; so it is only asked for where a route needs it.
-            api_key=dg.EnvVar("ASSEMBLYAI_API_KEY") if is_wanted else "",
-            region=account.region,
-            base_url=account.base_url,
-            delivery=account.delivery,
-            requests_per_s=account.requests_per_s,
-            concurrency=account.concurrency,
-            price_per_hour_micros=price.micros if price else None,
-            settle_s=account.settle_s,
-        ),
-        "local": LocalResource(
-            spool=str(settings.providers.local.spool),
-            process_count=settings.providers.local.processes,
-        ),
+        **{name: _describe_provider(settings, name) for name in REGISTRY},
     }
 
 
-def make_tools(
-    settings: Settings,
-    *,
-    ledger: LedgerResource,
-    audio_bucket: AudioBucketResource,
-    lake: LakeResource,
-    providers: Mapping[str, OpensProvider],
-) -> Tools:
-    """Gather what a step needs; the caller closes the ledger."""
-    return Tools(
-        ledger=ledger.open(),
-        audio=audio_bucket.open(),
-        audio_prefix=audio_bucket.address.prefix,
-        lake=lake.open(),
-        routes=build_routes(settings),
-        make_provider={name: resource.open for name, resource in providers.items()},
-        limits={name: build_limits(settings, name) for name in providers},
-        first_day=settings.partitions.start,
+def _describe_provider(settings: Settings, name: str) -> ProviderResource:
+    # An unset variable stops a run; so it is only asked for where a route needs it.
+    is_wanted = name in settings.enabled_providers
+    return ProviderResource(
+        provider=name,
+        account=getattr(settings.providers, name).model_dump(mode="json", exclude_none=True),
+        secrets={
+            secret: dg.EnvVar(secret.upper()) if is_wanted else ""
+            for secret in REGISTRY[name].secrets
+        },
     )
+
+
+OUTSIDES = frozenset({"ledger", "audio_bucket", "lake"})
+"""Resources every step needs; provider resources are called like their provider."""
+
+
+@contextmanager
+def open_tools(
+    settings: Settings, resources: Any, *, providers: Iterable[str] = ()
+) -> Iterator[Tools]:
+    """Yield what a step needs from a run's or a sensor's resources; the ledger is closed after."""
+    names = tuple(providers)
+    ledger = resources.ledger.open()
+    try:
+        yield Tools(
+            ledger=ledger,
+            audio=resources.audio_bucket.open(),
+            audio_prefix=resources.audio_bucket.address.prefix,
+            lake=resources.lake.open(),
+            routes=build_routes(settings),
+            make_provider={name: getattr(resources, name).open for name in names},
+            limits={name: build_limits(settings, name) for name in names},
+            first_day=settings.partitions.start,
+        )
+    finally:
+        ledger.close()
 
 
 def _bucket(address: BucketAddress, s3: S3Resource) -> S3ObjectStore:

@@ -16,12 +16,7 @@ from transcription_pipeline import pipeline
 from transcription_pipeline.defs.asset_jobs import CATALOGUE, TRANSCRIBE
 from transcription_pipeline.defs.failures import as_failures
 from transcription_pipeline.defs.partitions import make_key
-from transcription_pipeline.defs.resources import (
-    AudioBucketResource,
-    LakeResource,
-    LedgerResource,
-    make_tools,
-)
+from transcription_pipeline.defs.resources import OUTSIDES, open_tools
 from transcription_pipeline.pipeline import Tools
 from transcription_pipeline.settings import Settings
 
@@ -43,46 +38,30 @@ def build_sensors(settings: Settings, asset_jobs: Sequence[Any]) -> list[dg.Sens
 
     @dg.sensor(
         jobs=asset_jobs,
+        required_resource_keys=set(OUTSIDES),
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Lists the bucket, remembers what is new, asks for runs of days with work.",
     )
-    def new_recordings(
-        context: dg.SensorEvaluationContext,
-        ledger: LedgerResource,
-        audio_bucket: AudioBucketResource,
-        lake: LakeResource,
-    ) -> dg.SensorResult:
-        tools = make_tools(
-            settings, ledger=ledger, audio_bucket=audio_bucket, lake=lake, providers={}
-        )
-        with as_failures():
+    def new_recordings(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        with as_failures(), open_tools(settings, context.resources) as tools:
             found = pipeline.discover(
                 tools, token=context.cursor or None, budget_s=settings.discovery.tick_budget_s
             )
             requests = list(_requests(context.instance, tools, is_fresh=True))
-        tools.ledger.close()
         context.log.info("%s recordings listed, %s new", found.seen, found.new)
         return _result(requests, f"{found.new} new recordings", cursor=found.next_token or "")
 
     @dg.sensor(
         jobs=asset_jobs,
+        required_resource_keys=set(OUTSIDES),
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Asks for runs of partitions whose attempts go on, and of stale catalogues.",
     )
-    def jobs_due(
-        context: dg.SensorEvaluationContext,
-        ledger: LedgerResource,
-        audio_bucket: AudioBucketResource,
-        lake: LakeResource,
-    ) -> dg.SensorResult:
-        tools = make_tools(
-            settings, ledger=ledger, audio_bucket=audio_bucket, lake=lake, providers={}
-        )
-        with as_failures():
+    def jobs_due(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        with as_failures(), open_tools(settings, context.resources) as tools:
             requests = list(_requests(context.instance, tools, is_fresh=False))
-        tools.ledger.close()
         return _result(requests, "nothing is due")
 
     return [new_recordings, jobs_due]

@@ -12,7 +12,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, insert, select, text, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Select,
+    bindparam,
+    case,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from transcription_pipeline.domain.job import (
     DEAD_STATES,
@@ -182,6 +193,25 @@ _COUNT_ATTEMPT = (
         updated_at=bindparam("b_at"),
     )
 )
+_FENCE = (
+    select(schema.leases.c.fence)
+    .where(
+        schema.leases.c.day == bindparam("b_day"),
+        schema.leases.c.provider == bindparam("b_provider"),
+    )
+    .with_for_update(read=True)  # PostgreSQL: no takeover until this transaction is over
+)
+# Statements are made once: making one costs as much as running it.
+_IDS: BindParameter[Sequence[str]] = bindparam("b_ids", expanding=True)
+_STATES = select(_a.attempt_id, _a.state).where(_a.attempt_id.in_(_IDS)).with_for_update()
+_LIVE_STATES = (
+    select(_a.job_id, _a.state)
+    .where(_a.job_id.in_(_IDS), _a.state.not_in([s.value for s in DEAD_STATES]))
+    .with_for_update()
+)
+_EVIDENCE = insert(schema.evidence)
+_ATTEMPT = insert(schema.attempts)
+_TRAIL = insert(schema.transitions)
 
 
 def apply_changes(
@@ -207,13 +237,8 @@ def apply_changes(
 
 
 def _holds(connection: Connection, lease: Lease) -> bool:
-    leases = schema.leases
-    query = (
-        select(leases.c.fence)
-        .where(leases.c.day == lease.day, leases.c.provider == lease.provider)
-        .with_for_update(read=True)  # PostgreSQL: no takeover until this transaction is over
-    )
-    return connection.execute(query).scalar() == lease.fence
+    here = {"b_day": lease.day, "b_provider": lease.provider}
+    return connection.execute(_FENCE, here).scalar() == lease.fence
 
 
 def _insert_evidence(connection: Connection, seen: Sequence[Saw]) -> None:
@@ -229,7 +254,7 @@ def _insert_evidence(connection: Connection, seen: Sequence[Saw]) -> None:
             }
             for s in seen
         ]
-        connection.execute(insert(schema.evidence), rows)
+        connection.execute(_EVIDENCE, rows)
 
 
 def _apply_probes(connection: Connection, probes: Sequence[Probed]) -> None:
@@ -265,7 +290,7 @@ def _apply_openings(
 ) -> None:
     if not openings:
         return
-    live = _states_of(connection, _a.job_id, [o.job_id for _, o in openings], live_only=True)
+    live = _states_of(connection, _LIVE_STATES, [o.job_id for _, o in openings])
     spent: dict[tuple[str, str], int] = {}
     rows, counts = [], []
     for index, o in openings:
@@ -303,7 +328,7 @@ def _apply_openings(
         # One order of rows for every writer, or two wait for each other (PostgreSQL).
         rows.sort(key=lambda row: str(row["job_id"]))
         counts.sort(key=lambda row: str(row["b_job_id"]))
-        connection.execute(insert(schema.attempts), rows)
+        connection.execute(_ATTEMPT, rows)
         connection.execute(_COUNT_ATTEMPT, counts)
 
 
@@ -332,7 +357,7 @@ def _apply_moves(
 ) -> None:
     if not moves:
         return
-    found = _states_of(connection, _a.attempt_id, [m.attempt_id for _, m in moves])
+    found = _states_of(connection, _STATES, [m.attempt_id for _, m in moves])
     rows: list[dict[str, Any]] = []
     trail: list[dict[str, Any]] = []
     for index, m in moves:
@@ -361,7 +386,7 @@ def _apply_moves(
         rows.sort(key=lambda row: str(row["b_job_id"]))
         connection.execute(_MOVE, rows)
         connection.execute(_JOB_AFTER_MOVE, rows)
-        connection.execute(insert(schema.transitions), trail)
+        connection.execute(_TRAIL, trail)
 
 
 def _move_parameters(m: Move, fence: int) -> dict[str, Any]:
@@ -403,15 +428,11 @@ def _apply_to_jobs(connection: Connection, changes: Sequence[Postpone | Refuse])
         connection.execute(update(schema.jobs).where(_j.job_id == change.job_id).values(**values))
 
 
-def _states_of(
-    connection: Connection, column: Any, ids: Sequence[str], *, live_only: bool = False
-) -> dict[str, str]:
+def _states_of(connection: Connection, query: Select[Any], ids: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for chunk in in_chunks(sorted(set(ids))):
-        query = select(column, _a.state).where(column.in_(chunk)).order_by(column).with_for_update()
-        if live_only:
-            query = query.where(_a.state.not_in([s.value for s in DEAD_STATES]))
-        found.update({row[0]: row[1] for row in connection.execute(query)})
+    for chunk in in_chunks(ids):
+        rows = connection.execute(query, {"b_ids": chunk})
+        found.update({row[0]: row[1] for row in rows})
     return found
 
 

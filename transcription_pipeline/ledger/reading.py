@@ -232,7 +232,12 @@ class LedgerReading:
         return self._rows(query if day is None else query.where(_r.day == day))
 
     def read_jobs(
-        self, day: str | None = None, *, recording_id: str | None = None, state: str | None = None
+        self,
+        day: str | None = None,
+        *,
+        provider: str | None = None,
+        recording_id: str | None = None,
+        state: str | None = None,
     ) -> list[dict[str, Any]]:
         """Return jobs with their newest attempt as plain rows, ordered by recording and provider."""
         last = select(_a.job_id, func.max(_a.number).label("number")).group_by(_a.job_id).subquery()
@@ -247,7 +252,8 @@ class LedgerReading:
             .outerjoin(schema.attempts, (_a.job_id == _j.job_id) & (_a.number == last.c.number))
             .order_by(_j.recording_id, _j.provider, _j.job_id)
         )
-        for column, wanted in ((_j.day, day), (_j.recording_id, recording_id), (_j.state, state)):
+        wants = {_j.day: day, _j.provider: provider, _j.recording_id: recording_id, _j.state: state}
+        for column, wanted in wants.items():
             query = query if wanted is None else query.where(column == wanted)
         return self._rows(query)
 

@@ -39,14 +39,17 @@ from transcription_pipeline.providers.base import (
     Verdict,
 )
 from transcription_pipeline.providers.http import (
+    Patience,
     ProviderHttp,
     Response,
     describe_error,
     parse_retry_after,
     redact,
 )
+from transcription_pipeline.settings import AssemblyAISettings
 
 NAME = "assemblyai"
+SECRETS = ("assemblyai_api_key",)
 # Transcripts, uploads and the list are per region (docs: select the region).
 BASE_URLS = {"us": "https://api.assemblyai.com", "eu": "https://api.eu.assemblyai.com"}
 LIST_LIMIT = 200
@@ -107,6 +110,7 @@ class AssemblyAIProvider:
         concurrency: int = 200,
         price_per_hour_micros: int | None = None,
         settle_s: float = SETTLE.total_seconds(),
+        patience: Patience | None = None,
     ) -> None:
         self.region: str | None = region
         self.capabilities = Capabilities(
@@ -130,6 +134,7 @@ class AssemblyAIProvider:
             base_url=base_url or BASE_URLS[region],
             headers={"Authorization": api_key},  # the raw key, no "Bearer"
             requests_per_s=requests_per_s,
+            patience=patience,
         )
 
     def price(
@@ -300,6 +305,21 @@ class AssemblyAIProvider:
             return _decode_page(answer.body).transcripts
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise UnexpectedResponse("not a list", provider=NAME, operation="list") from None
+
+
+def open_provider(account: AssemblyAISettings, secrets: Mapping[str, str]) -> AssemblyAIProvider:
+    """Return a client of the configured account; nothing is contacted yet."""
+    price = account.price_per_hour
+    return AssemblyAIProvider(
+        api_key=secrets["assemblyai_api_key"],
+        region=account.region,
+        base_url=account.base_url,
+        delivery=AudioDelivery(account.delivery),
+        requests_per_s=account.requests_per_s,
+        concurrency=account.concurrency,
+        price_per_hour_micros=price.micros if price else None,
+        settle_s=account.settle_s,
+    )
 
 
 def _judge(answer: Response) -> Submission:

@@ -42,7 +42,10 @@ from transcription_pipeline.providers.base import (
     Survey,
     Verdict,
 )
+from transcription_pipeline.settings import LocalSettings
 
+NAME = "local"
+SECRETS: tuple[str, ...] = ()
 LANGUAGES = frozenset({"auto", "en", "en_us"})
 """What ``language`` may be: the one model there is, by any of its names."""
 
@@ -59,7 +62,7 @@ _SCRAP_AGE_S = 24 * 3600
 class LocalProvider:
     """One spool directory and the processes that fill it. Nothing starts before it is needed."""
 
-    name = "local"
+    name = NAME
     region: str | None = None
 
     def __init__(self, *, spool: Path, process_count: int | None = None) -> None:
@@ -257,3 +260,9 @@ def _write_durably(path: Path, content: bytes) -> None:
         os.fsync(folder)  # the rename itself, too, must survive a power cut
     finally:
         os.close(folder)
+
+
+def open_provider(account: LocalSettings, secrets: Mapping[str, str]) -> LocalProvider:
+    """Return the recogniser; its child processes start with the first recording."""
+    del secrets
+    return LocalProvider(spool=account.spool, process_count=account.processes)

@@ -105,12 +105,15 @@ def _to_table(table: TableSchema, columns: Mapping[str, pa.Array]) -> pa.Table:
 def _words_table(ids: list[str], providers: list[str], words: list[Words]) -> pa.Table:
     counts = [len(w) for w in words]
     total = sum(counts)
+    in_utterance = in_segment = _nullable([w.utterance_index for w in words], pa.int32())
+    if any(w.segment_index != w.utterance_index for w in words):
+        in_segment = _nullable([w.segment_index for w in words], pa.int32())
     columns = {
         "recording_id": _repeated(ids, counts),
         "provider": _repeated(providers, counts),
         "word_index": _places(counts),
-        "utterance_index": _nullable([w.utterance_index for w in words], pa.int32()),
-        "segment_index": _nullable([w.segment_index for w in words], pa.int32()),
+        "utterance_index": in_utterance,
+        "segment_index": in_segment,
         "start_ms": _integers((w.start_ms for w in words), total),
         "end_ms": _integers((w.end_ms for w in words), total),
         "channel": _nullable([w.channel for w in words], pa.int32()),

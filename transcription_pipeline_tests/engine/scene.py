@@ -25,6 +25,7 @@ from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline.pipeline import Tools, Written
 from transcription_pipeline.providers.assemblyai import SETTLE, AssemblyAIProvider
 from transcription_pipeline.providers.base import AudioDelivery
+from transcription_pipeline.providers.http import Patience
 from transcription_pipeline.storage.folder import FolderStore
 from transcription_pipeline.storage.layout import BucketAddress
 from transcription_pipeline.storage.s3 import S3ObjectStore
@@ -195,6 +196,7 @@ def make_client(base_url: str, **arguments: Any) -> Callable[[], AssemblyAIProvi
         "requests_per_s": 2_000.0,
         "concurrency": 50,
         "delivery": AudioDelivery.URL,
+        "patience": Patience(retry_wait_s=0.01),
         **arguments,
     }
     return lambda: AssemblyAIProvider(**settings)

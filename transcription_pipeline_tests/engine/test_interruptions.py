@@ -45,8 +45,7 @@ def test_cancelling_twice_does_not_lose_a_paid_request(scene: Scene) -> None:
 
     async def stop_twice() -> None:
         run = asyncio.create_task(scene.transcribe())
-        while scene.emulator.service.backstage.requests.counts["submit"] < 3:
-            await asyncio.sleep(0.01)
+        await wait_for_submits(scene, 3)
         run.cancel()
         await asyncio.sleep(0.1)
         run.cancel()
@@ -67,8 +66,7 @@ def test_a_worker_that_lost_its_lease_stops_and_keeps_what_it_saw(scene: Scene) 
 
     async def be_overtaken() -> None:
         run = asyncio.create_task(scene.transcribe())
-        while scene.emulator.service.backstage.requests.counts["submit"] < 3:
-            await asyncio.sleep(0.01)
+        await wait_for_submits(scene, 3)
         later = scene.tools.now() + timedelta(hours=1)
         lease = scene.tools.ledger.acquire_lease(
             scene.day, PROVIDER, "another", at=later, ttl_s=1.0
@@ -114,6 +112,13 @@ def test_a_killed_run_pays_nothing_twice_and_gives_the_same_tables(
         tables.append([lake.get(make_table_key(t, scene.day, PROVIDER)) for t in TABLES])
         scene.tools.ledger.close()
     assert tables[0] == tables[1]
+
+
+async def wait_for_submits(scene: Scene, count: int) -> None:
+    """Return when so many paid requests have reached the emulator, which runs in a thread."""
+    counts = scene.emulator.service.backstage.requests.counts
+    while counts["submit"] < count:  # noqa: ASYNC110 - its events are another loop's
+        await asyncio.sleep(0.01)
 
 
 def kill_a_run(scene: Scene, folder: Path, stored_first: int) -> None:

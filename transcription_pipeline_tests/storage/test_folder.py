@@ -34,16 +34,6 @@ def test_keys_stay_inside(tmp_path: Path, key: str) -> None:
     assert (tmp_path / "outside").read_bytes() == b"secret"
 
 
-def test_a_symbolic_link_does_not_lead_out(tmp_path: Path) -> None:
-    """A link that somebody put into the lake is not followed outside."""
-    (tmp_path / "secret").write_bytes(b"secret")
-    store = FolderStore(tmp_path / "lake")
-    store.put("a", b"x")
-    (tmp_path / "lake" / "link").symlink_to(tmp_path / "secret")
-    with pytest.raises(ObjectNotFound):
-        store.get("link")
-
-
 def test_staging_is_not_listed(tmp_path: Path) -> None:
     """Unfinished files are no objects."""
     store = FolderStore(tmp_path / "lake")
