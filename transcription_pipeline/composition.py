@@ -54,7 +54,7 @@ def build_tools(settings: Settings) -> Tools:
     """
     routes = build_routes(settings)
     return Tools(
-        ledger=Ledger.open(settings.ledger.url),
+        ledger=open_ledger(settings),
         audio=build_audio_store(settings),
         audio_prefix=parse_s3_uri(settings.storage.audio, "storage.audio").prefix,
         lake=build_lake(settings),
@@ -63,6 +63,12 @@ def build_tools(settings: Settings) -> Tools:
         limits={name: build_limits(settings, name) for name in settings.enabled_providers},
         first_day=settings.partitions.start,
     )
+
+
+def open_ledger(settings: Settings) -> Ledger:
+    """Open the ledger with the key that seals what it keeps of open requests."""
+    key = settings.secrets.transcription_ledger_key
+    return Ledger.open(settings.ledger.url, key=key.get_secret_value() if key else None)
 
 
 def build_audio_store(settings: Settings) -> S3ObjectStore:

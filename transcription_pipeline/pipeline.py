@@ -288,7 +288,8 @@ def _header(
     tools: Tools, client: Provider, attempt: Attempt, transcript: Transcript, job: tuple[str, Any]
 ) -> dict[str, Any]:
     options_json, options = job
-    cost = client.price(options, transcript.duration_ms or 0, model=transcript.model)
+    told = transcript.told_cost
+    cost = told or client.price(options, transcript.duration_ms or 0, model=transcript.model)
     return {
         "recording_id": attempt.recording_id,
         "provider": attempt.provider,
@@ -298,7 +299,7 @@ def _header(
         "region": attempt.region,
         "cost_micros": cost.micros if cost else None,
         "currency": cost.currency if cost else None,
-        "cost_source": "price_list" if cost else None,
+        "cost_source": ("provider" if told else "price_list") if cost else None,
         "billed_ms": cost.billed_ms if cost else None,
         "submitted_at": attempt.sent_at,
         "completed_at": attempt.completed_at,

@@ -79,6 +79,7 @@ class LedgerSettings(_Section):
     """Where the ledger is."""
 
     url: str = "sqlite:///var/ledger.db"
+    """The key that seals requests is ``TRANSCRIPTION_LEDGER_KEY``, or a file beside SQLite."""
 
 
 class DiscoverySettings(_Section):
@@ -179,6 +180,7 @@ class Secrets(_Section):
     """Credentials, from the environment alone, under their names in capitals; None where not set."""
 
     assemblyai_api_key: SecretStr | None = None
+    transcription_ledger_key: SecretStr | None = None
 
     def of(self, names: Iterable[str]) -> dict[str, str]:
         """Return some of them in clear; raises ``ConfigurationError`` naming all that are missing."""

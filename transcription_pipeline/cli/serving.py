@@ -27,9 +27,9 @@ from transcription_pipeline.composition import (
     build_lake,
     build_provider_factories,
     build_routes,
+    open_ledger,
 )
 from transcription_pipeline.errors import ConfigurationError, TranscriptionPipelineError
-from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline.settings import Settings
 from transcription_pipeline.storage.layout import parse_s3_uri
 
@@ -110,7 +110,7 @@ def _attempt(what: str, look: Callable[[], str]) -> Finding:
 
 
 def _look_at_ledger(settings: Settings) -> str:
-    ledger = Ledger.open(settings.ledger.url)
+    ledger = open_ledger(settings)
     try:
         return f"{ledger.count_states()['recordings']} recordings"
     finally:

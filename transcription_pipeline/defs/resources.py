@@ -27,10 +27,12 @@ class LedgerResource(dg.ConfigurableResource[Ledger]):
     """The ledger's database."""
 
     url: str
+    key: str = ""
+    """Seals what is kept of open requests; empty: a file beside SQLite."""
 
     def open(self) -> Ledger:
         """Open it; the caller closes it."""
-        return Ledger.open(self.url)
+        return Ledger.open(self.url, key=self.key or None)
 
 
 class AudioBucketResource(dg.ConfigurableResource[S3ObjectStore]):
@@ -82,7 +84,12 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     storage = settings.storage
     s3 = S3Resource(endpoint_url=storage.endpoint_url or None, region_name=storage.region)
     return {
-        "ledger": LedgerResource(url=settings.ledger.url),
+        "ledger": LedgerResource(
+            url=settings.ledger.url,
+            key=dg.EnvVar("TRANSCRIPTION_LEDGER_KEY")
+            if settings.secrets.transcription_ledger_key
+            else "",
+        ),
         "audio_bucket": AudioBucketResource(uri=storage.audio, s3=s3),
         "lake": LakeResource(uri=storage.lake, s3=s3),
         **{name: _describe_provider(settings, name) for name in REGISTRY},

@@ -53,6 +53,15 @@ class Turns:
         return len(self.text)
 
 
+@dataclass(frozen=True, slots=True)
+class ToldCost:
+    """What the provider itself says a job cost; ``billed_ms`` is None when it does not say."""
+
+    micros: int
+    currency: str
+    billed_ms: int | None = None
+
+
 @dataclass(slots=True)
 class Transcript:
     """One normalised answer."""
@@ -68,6 +77,8 @@ class Transcript:
     duration_ms: int | None = None
     """What the provider measured; None when it did not say."""
     confidence: float | None = None
+    told_cost: ToldCost | None = None
+    """None when the answer carries no price."""
     unknown_fields: tuple[str, ...] = ()
     """Top-level fields of the answer that our reading of the contract does not know."""
 

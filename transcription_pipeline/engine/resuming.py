@@ -39,7 +39,8 @@ class Resuming:
         if known:
             told = Submission(Verdict.ACCEPTED, known, cause="found_in_evidence")
         else:
-            told = await place.provider.reconcile(attempt, at=place.now())
+            request = await place.in_thread(place.ledger.find_request, attempt.attempt_id)
+            told = await place.provider.reconcile(attempt, at=place.now(), request=request)
         attempt = await self._submitting.record(item, attempt, told)
         if attempt.state in {_S.ACCEPTED, _S.INTENT}:
             return replace(item, attempt=attempt)

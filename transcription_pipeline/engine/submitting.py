@@ -197,6 +197,8 @@ class Submitting:
             "audio_url_sha256": sha256(url.encode()).hexdigest() if url else None,
             "url_expires_at": sent_at + life if is_signed else None,
         }
+        if place.provider.capabilities.keeps_request:
+            values["request_sealed"] = place.ledger.seal.close(request.body)
         sending = await place.move(attempt, _S.SENDING, *opening, values=values)
         told = await place.provider.submit(request)
         recorded = await self.record(item, sending, told)
@@ -227,6 +229,7 @@ class Submitting:
             size_bytes=recording.size_bytes,
             duration_ms=recording.facts.duration_ms if recording.facts else None,
             open_stream=lambda: self._stream(recording),
+            facts=recording.facts,
             url=url,
         )
 

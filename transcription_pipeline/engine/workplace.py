@@ -31,6 +31,7 @@ RETRY_AFTER = timedelta(seconds=30)
 GATE_CLOSED = timedelta(minutes=10)
 _BUSY_PAUSES_S = (1.0, 5.0, 15.0)
 """What was seen of a paid request must be kept: a locked ledger is asked again before giving up."""
+_ATTEMPT_FIELDS = frozenset(Attempt.__slots__)
 T = TypeVar("T")
 
 
@@ -81,7 +82,9 @@ class Workplace:
     ) -> Attempt:
         """Move an attempt, with the evidence for it in the same commit; return it as it is then."""
         await self.commit(*evidence, self.make_move(attempt, to_state, **details))
-        return replace(attempt, state=to_state, **(details.get("values") or {}))
+        values: dict[str, Any] = details.get("values") or {}
+        known = {name: value for name, value in values.items() if name in _ATTEMPT_FIELDS}
+        return replace(attempt, state=to_state, **known)
 
     def make_move(
         self,

@@ -15,7 +15,9 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     Connection,
+    Integer,
     Select,
+    Text,
     bindparam,
     case,
     func,
@@ -157,6 +159,9 @@ MOVABLE_COLUMNS = (
 )
 """Columns a move may set; a value of None leaves the column as it is."""
 
+OPEN_STATES = frozenset({AttemptState.SENDING, AttemptState.AMBIGUOUS, AttemptState.HELD})
+"""While an attempt is in one of these its request is kept, sealed; any other move erases it."""
+
 _a, _j = schema.attempts.c, schema.jobs.c
 _MOVE = (
     update(schema.attempts)
@@ -167,6 +172,13 @@ _MOVE = (
         cause=bindparam("b_cause"),
         detail=bindparam("b_detail"),
         updated_at=bindparam("b_at"),
+        request_sealed=case(
+            (
+                bindparam("b_keeps_request", type_=Integer) == 1,
+                func.coalesce(bindparam("b_request_sealed", type_=Text), _a.request_sealed),
+            ),
+            else_=None,
+        ),
         **{c: func.coalesce(bindparam(f"b_{c}"), getattr(_a, c)) for c in MOVABLE_COLUMNS},
     )
 )
@@ -365,7 +377,7 @@ def _apply_moves(
         if state != m.from_state.value or not is_legal_move(m.from_state, m.to_state):
             refusals[index] = IllegalTransition(m.attempt_id, m.from_state, m.to_state, state)
             continue
-        unknown = m.values.keys() - set(MOVABLE_COLUMNS)
+        unknown = m.values.keys() - {*MOVABLE_COLUMNS, "request_sealed"}
         if unknown:
             refusals[index] = LedgerError(f"a move cannot set {sorted(unknown)}")
             continue
@@ -402,6 +414,8 @@ def _move_parameters(m: Move, fence: int) -> dict[str, Any]:
         "b_at": to_text(m.at),
         "b_job_state": (m.job_state or job_state_after(m.to_state)).value,
         "b_scheduled_at": to_text(m.scheduled_at),
+        "b_request_sealed": m.values.get("request_sealed"),
+        "b_keeps_request": int(m.to_state in OPEN_STATES),
     }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, select, update
@@ -30,6 +31,7 @@ from transcription_pipeline.ledger.changes import Change, Lease, apply_changes, 
 from transcription_pipeline.ledger.database import open_engine
 from transcription_pipeline.ledger.instants import to_text
 from transcription_pipeline.ledger.reading import LedgerReading
+from transcription_pipeline.ledger.sealing import Seal
 
 Wishes = Mapping[str, Mapping[str, object]]
 """Provider → options: what a route wants for one recording."""
@@ -38,16 +40,21 @@ Wishes = Mapping[str, Mapping[str, object]]
 class Ledger(LedgerReading):
     """One open ledger. Every public write is one durable transaction."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, seal: Seal | None = None) -> None:
         self._engine = engine
+        self.seal = seal or Seal(key=None, key_file=None)
 
     @classmethod
-    def open(cls, url: str) -> Ledger:
+    def open(cls, url: str, *, key: str | None = None) -> Ledger:
         """Open the ledger at ``url``, creating or migrating it as needed.
+
+        ``key`` seals requests whose outcome is open; None keeps a key file beside SQLite.
 
         Raises ``ConfigurationError`` for a URL that cannot hold a ledger.
         """
-        return cls(open_engine(url))
+        engine = open_engine(url)
+        database = engine.url.database if engine.dialect.name == "sqlite" else None
+        return cls(engine, Seal(key=key, key_file=Path(f"{database}.key") if database else None))
 
     def close(self) -> None:
         """Close all connections."""

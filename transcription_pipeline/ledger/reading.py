@@ -26,6 +26,7 @@ from transcription_pipeline.errors import LedgerError
 from transcription_pipeline.ledger import schema
 from transcription_pipeline.ledger.changes import in_chunks
 from transcription_pipeline.ledger.instants import from_text, to_text
+from transcription_pipeline.ledger.sealing import Seal
 
 _r, _j, _a = schema.recordings.c, schema.jobs.c, schema.attempts.c
 
@@ -54,6 +55,7 @@ class LedgerReading:
     """The questions."""
 
     _engine: Engine
+    seal: Seal
 
     def _read(self) -> Connection:
         connection = self._engine.connect().execution_options(is_read=True)
@@ -160,6 +162,13 @@ class LedgerReading:
         )
         with self._read() as connection:
             return connection.execute(query).scalars().first()
+
+    def find_request(self, attempt_id: str) -> bytes | None:
+        """Return the exact bytes of a paid request whose outcome is open, where they were kept."""
+        with self._read() as connection:
+            query = select(_a.request_sealed).where(_a.attempt_id == attempt_id)
+            sealed = connection.execute(query).scalar()
+        return self.seal.open(sealed) if sealed else None
 
     def find_gate(self, provider: str, at: datetime) -> str | None:
         """Return why the provider gets no paid request now; None when it may."""

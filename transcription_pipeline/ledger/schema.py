@@ -111,6 +111,7 @@ attempts = Table(
     Column("provider_job_id", Text),
     Column("region", Text),
     Column("audio_url_sha256", Text),
+    Column("request_sealed", Text),  # only while its outcome is open
     Column("url_expires_at", Text),
     Column("sent_at", Text),
     Column("accepted_at", Text),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -159,13 +160,7 @@ class AssemblyAIProvider:
         url = value.get("upload_url") if isinstance(value, dict) else None
         if not isinstance(url, str) or not url.startswith("http"):
             raise UnexpectedResponse("no upload_url", provider=NAME, operation="upload")
-        return Audio(
-            recording_id=audio.recording_id,
-            size_bytes=audio.size_bytes,
-            duration_ms=audio.duration_ms,
-            open_stream=audio.open_stream,
-            url=url,
-        )
+        return replace(audio, url=url)
 
     def make_request(
         self, attempt_id: str, audio: Audio, options: Mapping[str, Any]
@@ -254,13 +249,16 @@ class AssemblyAIProvider:
             )
         return observation.body
 
-    async def reconcile(self, attempt: Attempt, *, at: datetime) -> Submission:
+    async def reconcile(
+        self, attempt: Attempt, *, at: datetime, request: bytes | None = None
+    ) -> Submission:
         """Look for the attempt in the list, by the token or the hash of its audio URL.
 
         A signed URL is also a fence: a job that has not fetched its audio when the URL dies never
         will, and failed jobs are not billed. So after the URL's death, a time for the list to
         settle, and a list without the attempt, it is proved dead.
         """
+        del request  # there is no idempotency key to replay it with
         sent_at = attempt.sent_at or at
         oldest = sent_at - timedelta(minutes=10)
         before_id: str | None = None

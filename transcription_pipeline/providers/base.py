@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from transcription_pipeline.domain.job import Attempt
+from transcription_pipeline.domain.recording import AudioFacts
 
 
 class AudioDelivery(StrEnum):
@@ -48,6 +49,8 @@ class Capabilities:
     is_free: bool = False
     concurrency: int = 200
     """Jobs the provider works on at once; more are queued."""
+    keeps_request: bool = False
+    """The provider recognises a repeated request by its bytes, so they must survive a crash."""
     deadline_s: float = 12 * 3600
     """How long after submit a job may stay unfinished before it is held as stuck."""
 
@@ -61,6 +64,8 @@ class Audio:
     duration_ms: int | None
     open_stream: Callable[[], AsyncIterator[bytes]]
     """Start reading the bytes from the beginning; each call reads anew."""
+    facts: AudioFacts | None = None
+    """What probing found; None when it was not probed."""
     url: str | None = None
     """Presigned and carrying the attempt token; None for uploads and direct hand-over."""
 
@@ -193,8 +198,14 @@ class Provider(Protocol):
         """Fetch the raw answer of a completed job, byte for byte. Free, may be repeated."""
         ...
 
-    async def reconcile(self, attempt: Attempt, *, at: datetime) -> Submission:
-        """Find out what became of an attempt whose answer was lost. Sends nothing paid."""
+    async def reconcile(
+        self, attempt: Attempt, *, at: datetime, request: bytes | None = None
+    ) -> Submission:
+        """Find out what became of an attempt whose answer was lost.
+
+        Sends nothing that could be paid a second time. ``request`` is the exact body that was
+        sent, for providers with ``capabilities.keeps_request``.
+        """
         ...
 
     async def delete(self, provider_job_id: str) -> bool:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
+from transcription_pipeline.domain.recording import AudioFacts, Recording
 from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline.engine import is_rewritten_by_clients
-from transcription_pipeline.providers.base import AudioDelivery
+from transcription_pipeline.engine.preparing import find_refusal
+from transcription_pipeline.providers.base import AudioDelivery, Capabilities
 from transcription_pipeline_tests.engine.scene import Scene
 from transcription_pipeline_tests.s3_servers import S3Server
 
@@ -103,10 +108,41 @@ def test_what_cannot_be_transcribed_costs_nothing(scene: Scene) -> None:
     scene.put(["good.wav"], seconds=2.0)
     report = scene.run()
     assert report.counts["stored"] == 1
-    assert report.counts["quarantined"] == 2
-    assert report.counts["failed"] == 1
-    assert scene.jobs()["short.wav"]["cause"] == "too_short"
+    assert report.counts["quarantined"] == 3
+    causes = {key: row["cause"] for key, row in scene.jobs().items()}
+    assert causes == {
+        "text.wav": "not_audio",
+        "empty.wav": "zero_bytes",
+        "short.wav": "too_short",
+        "good.wav": None,
+    }
     assert scene.charges() == {"good.wav": 1}
+
+
+@pytest.mark.parametrize(
+    ("duration_ms", "size_bytes", "cause"),
+    [
+        (159, 1_000, "too_short"),
+        (160, 1_000, None),
+        (3_600_000, 1_000, None),
+        (3_600_001, 1_000, "too_long"),
+        (1_000, 5_001, "too_large"),
+    ],
+)
+def test_a_provider_is_not_asked_for_what_it_could_only_reject(
+    duration_ms: int, size_bytes: int, cause: str | None
+) -> None:
+    """Each limit a provider states is checked at its edge, before money is spent."""
+    can = Capabilities(
+        deliveries=(AudioDelivery.URL,),
+        options=frozenset(),
+        min_duration_ms=160,
+        max_duration_ms=3_600_000,
+        max_size_bytes=5_000,
+    )
+    facts = AudioFacts("wav", "pcm_s16le", 8_000, 1, duration_ms)
+    recording = Recording("id", "bucket", "key", "etag", size_bytes, datetime.now(UTC), facts=facts)
+    assert find_refusal(recording, can) == cause
 
 
 def test_the_budget_of_the_day_is_kept(scene: Scene) -> None:

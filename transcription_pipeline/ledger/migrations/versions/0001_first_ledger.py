@@ -161,6 +161,7 @@ def upgrade() -> None:
         sa.Column("provider_job_id", sa.Text(), nullable=True),
         sa.Column("region", sa.Text(), nullable=True),
         sa.Column("audio_url_sha256", sa.Text(), nullable=True),
+        sa.Column("request_sealed", sa.Text(), nullable=True),
         sa.Column("url_expires_at", sa.Text(), nullable=True),
         sa.Column("sent_at", sa.Text(), nullable=True),
         sa.Column("accepted_at", sa.Text(), nullable=True),
