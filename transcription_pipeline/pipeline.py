@@ -86,7 +86,11 @@ class Written:
 
 
 def discover(
-    tools: Tools, *, token: str | None = None, budget_s: float | None = None
+    tools: Tools,
+    *,
+    token: str | None = None,
+    budget_s: float | None = None,
+    adds_providers: bool = False,
 ) -> Discovered:
     """List the bucket from ``token`` on and remember what is new, with the jobs it is routed to.
 
@@ -97,6 +101,8 @@ def discover(
         tools: The ledger and the bucket.
         token: Continuation of an earlier call; None starts over.
         budget_s: Stop after the page during which this much time has passed; None lists to the end.
+        adds_providers: Also give known recordings a job for each provider that a changed route
+            names and that has none for them yet.
 
     Safe to repeat: yes.
     """
@@ -122,9 +128,18 @@ def discover(
                 found.append((audio, wishes))
         seen += len(found)
         new += tools.ledger.record_recordings(found, first_day=tools.first_day, at=tools.now())
+        if adds_providers:
+            _add_providers(tools, found)
         token = page.next_token
         if token is None or (budget_s and time.monotonic() - started_at > budget_s):
             return Discovered(seen, new, unrouted, token)
+
+
+def _add_providers(tools: Tools, found: Sequence[tuple[AudioObject, dict[str, Any]]]) -> None:
+    present = tools.ledger.find_providers([audio.recording_id for audio, _ in found])
+    for audio, wishes in found:
+        for provider in wishes.keys() - present[audio.recording_id]:
+            tools.ledger.record_job(audio.recording_id, provider, wishes[provider], at=tools.now())
 
 
 def plan(routes: Sequence[Route], key: str) -> dict[str, dict[str, Any]] | None:
@@ -229,13 +244,14 @@ def write_catalogue(tools: Tools, day: str) -> dict[str, int]:
 
     Returns the row count of each. Safe to repeat: yes.
     """
-    watermark = tools.now()
+    # Taken before the rows are read: what changes meanwhile leaves the day stale.
+    fingerprint = tools.ledger.take_fingerprints(day).get(day, "")
     recordings = [_typed(row) for row in tools.ledger.read_recordings(day)]
     jobs = [_typed(row) for row in tools.ledger.read_jobs(day)]
     batch = {"recordings": build_rows(RECORDINGS, recordings), "jobs": build_rows(JOBS, jobs)}
     ids = frozenset(str(row["recording_id"]) for row in recordings)
     rows = _replace_files(tools, day, None, [batch], (RECORDINGS, JOBS), ids, is_rebuild=True)
-    tools.ledger.record_publication(day, watermark)
+    tools.ledger.record_publication(day, fingerprint)
     return rows
 
 

@@ -39,7 +39,7 @@ def run(as_json: bool) -> int:
         found = pipeline.discover(tools)
         with _progress(as_json) as progress:
             uvloop.run(_carry_until_quiet(tools, progress))
-        for day, _ in tools.ledger.list_stale_days():
+        for day in tools.ledger.list_stale_days():
             pipeline.write_catalogue(tools, day)
         status = tools.ledger.count_states()
     if as_json:
@@ -51,12 +51,18 @@ def run(as_json: bool) -> int:
 
 
 @click.command()
+@click.option(
+    "--add-providers",
+    "adds_providers",
+    is_flag=True,
+    help="Also plan known recordings for providers a changed route names (see `tp plan` for the price).",
+)
 @json_option
 @reports_errors
-def discover(as_json: bool) -> int:
+def discover(adds_providers: bool, as_json: bool) -> int:
     """List the bucket and remember what is new; nothing is sent anywhere."""
     with open_tools() as tools:
-        found = pipeline.discover(tools)
+        found = pipeline.discover(tools, adds_providers=adds_providers)
     if as_json:
         print_json({"seen": found.seen, "new": found.new, "unrouted": found.unrouted})
     else:

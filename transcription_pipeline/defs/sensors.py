@@ -93,7 +93,7 @@ def _requests(
             yield dg.RunRequest(job_name=TRANSCRIBE, partition_key=key)
     if is_fresh:
         return
-    for day, _ in tools.ledger.list_stale_days()[:REQUESTS_PER_TICK]:
+    for day in tools.ledger.list_stale_days()[:REQUESTS_PER_TICK]:
         # While a provider still works on the day its catalogue would be stale again at once.
         is_busy = any(key is not None and key.startswith(day) for _, key in live)
         if not is_busy:

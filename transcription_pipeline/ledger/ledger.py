@@ -262,10 +262,10 @@ class Ledger(LedgerReading):
             row = {"parameters_json": model.to_json(), "observation_count": model.count}
             self._replace(connection, table, {"provider": provider, "spread": model.spread, **row})
 
-    def record_publication(self, day: str, watermark: datetime) -> None:
-        """Remember up to which change the catalogue tables of a day were written."""
+    def record_publication(self, day: str, fingerprint: str) -> None:
+        """Remember what the catalogue tables of a day were written from."""
         with self._write() as connection:
-            row = {"day": day, "watermark_at": to_text(watermark)}
+            row = {"day": day, "fingerprint": fingerprint}
             self._replace(connection, schema.publications, row)
 
     def _known(self, connection: Connection, ids: Sequence[str]) -> set[str]:

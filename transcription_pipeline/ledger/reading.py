@@ -152,6 +152,16 @@ class LedgerReading:
                 found |= {r[0]: (r[1], json.loads(r[1])) for r in connection.execute(query)}
         return found
 
+    def find_providers(self, recording_ids: Sequence[str]) -> dict[str, set[str]]:
+        """Return, per recording, the providers that have a job for it."""
+        found: dict[str, set[str]] = {recording_id: set() for recording_id in recording_ids}
+        with self._read() as connection:
+            for chunk in in_chunks(recording_ids):
+                query = select(_j.recording_id, _j.provider).where(_j.recording_id.in_(chunk))
+                for recording_id, provider in connection.execute(query):
+                    found[recording_id].add(provider)
+        return found
+
     def find_evidence_of_acceptance(self, attempt_id: str) -> str | None:
         """Return the provider's job id if any evidence of this attempt carries one."""
         c = schema.evidence.c
@@ -217,23 +227,35 @@ class LedgerReading:
                 "unaccounted": max(0, int(wanted.scalar_one()) - int(present.scalar_one())),
             }
 
-    def list_stale_days(self) -> list[tuple[str, datetime]]:
-        """Return days whose catalogue tables are older than the ledger, with the newest change."""
+    def list_stale_days(self) -> list[str]:
+        """Return days whose catalogue tables are not what the ledger is now."""
         p = schema.publications.c
-        changes = select(_r.day, _r.updated_at).union_all(select(_j.day, _j.updated_at)).subquery()
-        newest = (
-            select(changes.c.day, func.max(changes.c.updated_at).label("newest"))
-            .group_by(changes.c.day)
-            .subquery()
-        )
-        query = (
-            select(newest.c.day, newest.c.newest)
-            .outerjoin(schema.publications, p.day == newest.c.day)
-            .where(or_(p.watermark_at.is_(None), p.watermark_at < newest.c.newest))
-            .order_by(newest.c.day)
-        )
         with self._read() as connection:
-            return [(row[0], from_text(row[1])) for row in connection.execute(query)]
+            written = dict(connection.execute(select(p.day, p.fingerprint)).tuples().all())
+        present = self.take_fingerprints()
+        return sorted(day for day, print_ in present.items() if written.get(day) != print_)
+
+    def take_fingerprints(self, day: str | None = None) -> dict[str, str]:
+        """Return, per day, a text that changes with the day's recordings and jobs.
+
+        Counts by state stand in it beside the newest instant, because a change may be committed
+        after another that carries a later instant.
+        """
+        recordings = select(
+            _r.day, func.count(), func.max(_r.updated_at), func.count(_r.quarantine_reason)
+        ).group_by(_r.day)
+        jobs = (
+            select(_j.day, _j.state, func.count(), func.max(_j.updated_at))
+            .group_by(_j.day, _j.state)
+            .order_by(_j.day, _j.state)
+        )
+        if day is not None:
+            recordings, jobs = recordings.where(_r.day == day), jobs.where(_j.day == day)
+        parts: dict[str, list[str]] = {}
+        with self._read() as connection:
+            for row in (*connection.execute(recordings), *connection.execute(jobs)):
+                parts.setdefault(row[0], []).append(" ".join(map(str, row[1:])))
+        return {found: "|".join(texts) for found, texts in parts.items()}
 
     def read_recordings(self, day: str | None = None) -> list[dict[str, Any]]:
         """Return recordings as plain rows, ordered by identity; all days with None."""

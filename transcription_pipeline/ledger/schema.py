@@ -217,7 +217,7 @@ publications = Table(
     "publications",  # what the catalogue tables of a day were last written from
     metadata,
     Column("day", Text, primary_key=True),
-    Column("watermark_at", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
 )
 
 wait_models = Table(

@@ -148,32 +148,45 @@ def test_options_of_many_jobs(ledger: Ledger) -> None:
     assert found == dict.fromkeys(jobs, ("{}", {}))
 
 
+def _publish(ledger: Ledger, day: str = DAY) -> None:
+    ledger.record_publication(day, ledger.take_fingerprints(day)[day])
+
+
 def test_a_day_is_stale_until_published(ledger: Ledger) -> None:
-    """A new or changed day is stale up to its newest change, and fresh once that is published."""
+    """A new or changed day is stale, and fresh once what it is now has been published."""
     (job_id,) = plan_jobs(ledger, 1)
-    assert ledger.list_stale_days() == [(DAY, AT)]
-    ledger.record_publication(DAY, AT)
+    assert ledger.list_stale_days() == [DAY]
+    _publish(ledger)
     assert ledger.list_stale_days() == []
     commit(ledger, Postpone(job_id, after(hours=2), "later", after(seconds=1)))
-    assert ledger.list_stale_days() == [(DAY, after(seconds=1))]
-    ledger.record_publication(DAY, after(seconds=1))
+    assert ledger.list_stale_days() == [DAY]
+    _publish(ledger)
     assert ledger.list_stale_days() == []
 
 
 def test_a_change_during_publication_is_not_lost(ledger: Ledger) -> None:
-    """A change after the watermark was read leaves the day stale, though published later."""
+    """A change after the fingerprint was taken leaves the day stale, though published later."""
     (job_id,) = plan_jobs(ledger, 1)
-    ((_, watermark),) = ledger.list_stale_days()
+    before = ledger.take_fingerprints()[DAY]
     commit(ledger, Refuse(job_id, "too_long", after(seconds=1)))
-    ledger.record_publication(DAY, watermark)
-    assert [day for day, _ in ledger.list_stale_days()] == [DAY]
+    ledger.record_publication(DAY, before)
+    assert ledger.list_stale_days() == [DAY]
 
 
-def test_each_day_has_its_own_watermark(ledger: Ledger) -> None:
+def test_a_change_with_an_older_instant_is_not_lost(ledger: Ledger) -> None:
+    """What is committed late under an earlier instant than the newest still makes the day stale."""
+    late, early = plan_jobs(ledger, 2)
+    commit(ledger, Refuse(late, "too_long", after(seconds=9)))
+    _publish(ledger)
+    commit(ledger, Refuse(early, "too_long", after(seconds=1)))
+    assert ledger.list_stale_days() == [DAY]
+
+
+def test_each_day_has_its_own_fingerprint(ledger: Ledger) -> None:
     """Publishing one day leaves the others stale."""
     record(ledger, make_audio(0), make_audio(1, at=after(days=1)))
-    ledger.record_publication(DAY, AT)
-    assert [day for day, _ in ledger.list_stale_days()] == ["2026-11-22"]
+    _publish(ledger)
+    assert ledger.list_stale_days() == ["2026-11-22"]
 
 
 def test_the_wait_model_survives(ledger: Ledger) -> None:
@@ -208,7 +221,7 @@ def test_racing_notes_all_succeed(ledger: Ledger) -> None:
         model = WaitModel()
         model.learn(1.0, number + 1)
         ledger.close_gate(PROVIDER, f"reason {number}", until=after(hours=1), at=AT)
-        ledger.record_publication(DAY, after(seconds=number))
+        ledger.record_publication(DAY, f"print {number}")
         ledger.save_wait_model(PROVIDER, model)
 
     race(8, note)
@@ -219,8 +232,8 @@ def test_racing_notes_all_succeed(ledger: Ledger) -> None:
 def test_probe_is_seen_by_the_day(ledger: Ledger) -> None:
     """Probing a recording makes its day stale: the catalogue shows what was found."""
     plan_jobs(ledger, 1)
-    ledger.record_publication(DAY, AT)
+    _publish(ledger)
     later = after(seconds=5)
     facts = AudioFacts("mp3", "mp3float", 8_000, 1, 1_000)
     commit(ledger, Probed(make_audio(0).recording_id, later, facts))
-    assert ledger.list_stale_days() == [(DAY, later)]
+    assert ledger.list_stale_days() == [DAY]

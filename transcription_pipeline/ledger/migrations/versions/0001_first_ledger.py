@@ -59,7 +59,7 @@ def upgrade() -> None:
     op.create_table(
         "publications",
         sa.Column("day", sa.Text(), nullable=False),
-        sa.Column("watermark_at", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("day", name=op.f("pk_publications")),
     )
     op.create_table(
