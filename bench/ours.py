@@ -21,6 +21,7 @@ from transcription_pipeline.ledger.changes import Probed
 from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline.providers.assemblyai import AssemblyAIProvider
 from transcription_pipeline.storage.folder import FolderStore
+from transcription_pipeline.tools import Tools
 
 API_KEY = "bench"
 OPTIONS = {"diarize": True}
@@ -75,7 +76,7 @@ def fill_ledger(folder: Path, count: int) -> None:
     ledger.close()
 
 
-def open_tools(order: dict[str, Any]) -> pipeline.Tools:
+def open_tools(order: dict[str, Any]) -> Tools:
     """Open what a run needs; ``offset_s`` moves our clock as the emulator's was moved."""
     folder = Path(order["folder"])
     lengths = {audio.key: seconds for audio, seconds in make_recordings(order["count"])}
@@ -85,9 +86,9 @@ def open_tools(order: dict[str, Any]) -> pipeline.Tools:
         lease_s=60.0,
         url_expires_s=7_200,
         max_attempts=3,
-        poll_interval_s=order.get("poll_interval_s", 0.5),
+        poll_interval_s=order.get("poll_interval_s", 0.4),
     )
-    return pipeline.Tools(
+    return Tools(
         ledger=Ledger.open(f"sqlite:///{folder}/ledger.db"),
         audio=KnownAudio(lengths),  # type: ignore[arg-type]
         audio_prefix="",
@@ -129,7 +130,7 @@ def work(order: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read_noticed(tools: pipeline.Tools) -> Iterator[tuple[str, str]]:
+def _read_noticed(tools: Tools) -> Iterator[tuple[str, str]]:
     for row in tools.ledger.read_jobs(DAY):
         if row["completed_at"]:
             yield row["provider_job_id"], row["completed_at"]

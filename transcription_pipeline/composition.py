@@ -16,7 +16,6 @@ from transcription_pipeline.domain.route import Route
 from transcription_pipeline.engine import RunLimits
 from transcription_pipeline.errors import ConfigurationError
 from transcription_pipeline.ledger.ledger import Ledger
-from transcription_pipeline.pipeline import Tools
 from transcription_pipeline.providers import assemblyai, local
 from transcription_pipeline.providers.base import Provider
 from transcription_pipeline.settings import Settings
@@ -24,6 +23,7 @@ from transcription_pipeline.storage.folder import FolderStore
 from transcription_pipeline.storage.layout import BucketAddress, parse_s3_uri
 from transcription_pipeline.storage.objects import ObjectStore
 from transcription_pipeline.storage.s3 import S3ObjectStore, open_s3_client
+from transcription_pipeline.tools import Tools
 
 
 @dataclass(frozen=True)

@@ -10,57 +10,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
-
-import zstandard
 
 from transcription_pipeline.domain.job import Attempt, AttemptState
 from transcription_pipeline.domain.recording import AudioObject
 from transcription_pipeline.domain.route import Route, find_route
-from transcription_pipeline.domain.transcript import Transcript
-from transcription_pipeline.engine import PartitionRun, RunLimits, RunReport
-from transcription_pipeline.errors import NormaliseError, ObjectNotFound
-from transcription_pipeline.ledger.changes import Lease, Move
+from transcription_pipeline.engine import PartitionRun, RunReport
+from transcription_pipeline.errors import NormaliseError
+from transcription_pipeline.ledger.changes import Lease
 from transcription_pipeline.ledger.instants import from_text
-from transcription_pipeline.ledger.ledger import Ledger
-from transcription_pipeline.normalise import NORMALISERS
-from transcription_pipeline.providers.base import Provider
+from transcription_pipeline.publishing import normalise, record_published, replace_files
 from transcription_pipeline.storage.layout import make_table_key
-from transcription_pipeline.storage.objects import ObjectStore
-from transcription_pipeline.storage.s3 import S3ObjectStore
 from transcription_pipeline.tables import parquet
-from transcription_pipeline.tables.build import build_rows, build_tables
-from transcription_pipeline.tables.parquet import Batch, merge_partition
-from transcription_pipeline.tables.schema import JOBS, RECORDINGS, TRANSCRIPT_TABLES, TableSchema
+from transcription_pipeline.tables.build import build_rows
+from transcription_pipeline.tables.schema import JOBS, RECORDINGS, TRANSCRIPT_TABLES
+from transcription_pipeline.tools import Tools
 
-DOCUMENTS_PER_BATCH = 100
-"""Answers normalised at a time: large enough for columns to pay, small enough for memory."""
 WRITE_LEASE_S = 600.0
 _S = AttemptState
-
-
-@dataclass(frozen=True)
-class Tools:
-    """Everything a step needs from outside, opened once by ``composition.py``."""
-
-    ledger: Ledger
-    audio: S3ObjectStore
-    """The whole bucket: keys are complete."""
-    audio_prefix: str
-    """The watched part of it."""
-    lake: ObjectStore
-    routes: Sequence[Route]
-    make_provider: Mapping[str, Callable[[], Provider]]
-    """Provider name → a function that opens a client; the caller closes it."""
-    limits: Mapping[str, RunLimits]
-    """Provider name → what bounds a run."""
-    first_day: date
-    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,12 +198,12 @@ def write(tools: Tools, day: str, provider: str, *, is_rebuild: bool = False) ->
             return Written(0, {})
         bad: list[tuple[Attempt, NormaliseError]] = []
         good: list[tuple[Attempt, dict[str, Any]]] = []
-        batches = _normalise(tools, provider, attempts, good, bad)
+        batches = normalise(tools, provider, attempts, good, bad)
         ids = frozenset() if is_rebuild else frozenset(a.recording_id for a in attempts)
-        rows = _replace_files(
+        rows = replace_files(
             tools, day, provider, batches, TRANSCRIPT_TABLES, ids, is_rebuild=is_rebuild
         )
-        _record_published(tools, lease, good, bad)
+        record_published(tools, lease, good, bad)
         causes = [(attempt.recording_id, f"{error.path}: {error.found}") for attempt, error in bad]
         return Written(len(good), rows, causes)
 
@@ -250,7 +219,7 @@ def write_catalogue(tools: Tools, day: str) -> dict[str, int]:
     jobs = [_typed(row) for row in tools.ledger.read_jobs(day)]
     batch = {"recordings": build_rows(RECORDINGS, recordings), "jobs": build_rows(JOBS, jobs)}
     ids = frozenset(str(row["recording_id"]) for row in recordings)
-    rows = _replace_files(tools, day, None, [batch], (RECORDINGS, JOBS), ids, is_rebuild=True)
+    rows = replace_files(tools, day, None, [batch], (RECORDINGS, JOBS), ids, is_rebuild=True)
     tools.ledger.record_publication(day, fingerprint)
     return rows
 
@@ -262,129 +231,6 @@ def count_rows(tools: Tools, day: str, provider: str) -> dict[str, int]:
         key = make_table_key(table.name, day, provider)
         counts[table.name] = parquet.count_rows(tools.lake.get(key)) if tools.lake.find(key) else 0
     return counts
-
-
-def _normalise(
-    tools: Tools,
-    provider: str,
-    attempts: Sequence[Attempt],
-    good: list[tuple[Attempt, dict[str, Any]]],
-    bad: list[tuple[Attempt, NormaliseError]],
-) -> Iterator[Batch]:
-    """Yield tables, batch by batch, in order of recording; sort the attempts into good and bad."""
-    newest = {attempt.recording_id: attempt for attempt in attempts}  # a later job replaces
-    listed = [newest[recording_id] for recording_id in sorted(newest)]
-    jobs = tools.ledger.find_options([attempt.job_id for attempt in listed])
-    client = tools.make_provider[provider]()
-    for start in range(0, len(listed), DOCUMENTS_PER_BATCH):
-        batch: list[tuple[dict[str, Any], Transcript]] = []
-        for attempt in listed[start : start + DOCUMENTS_PER_BATCH]:
-            try:
-                transcript = NORMALISERS[provider](_read_raw(tools, attempt))
-            except NormaliseError as error:
-                bad.append((attempt, error))
-                continue
-            header = _header(tools, client, attempt, transcript, jobs[attempt.job_id])
-            good.append((attempt, header))
-            batch.append((header, transcript))
-        if batch:
-            yield build_tables(batch)
-
-
-def _read_raw(tools: Tools, attempt: Attempt) -> bytes:
-    if attempt.raw_key is None:
-        raise NormaliseError(attempt.provider, "$", "no raw answer in the ledger")
-    try:
-        return zstandard.decompress(tools.lake.get(attempt.raw_key))
-    except (ObjectNotFound, zstandard.ZstdError):
-        raise NormaliseError(attempt.provider, "$", "a raw answer lost from the lake") from None
-
-
-def _header(
-    tools: Tools, client: Provider, attempt: Attempt, transcript: Transcript, job: tuple[str, Any]
-) -> dict[str, Any]:
-    options_json, options = job
-    told = transcript.told_cost
-    cost = told or client.price(options, transcript.duration_ms or 0, model=transcript.model)
-    return {
-        "recording_id": attempt.recording_id,
-        "provider": attempt.provider,
-        "job_id": attempt.job_id,
-        "attempt_id": attempt.attempt_id,
-        "provider_job_id": attempt.provider_job_id,
-        "region": attempt.region,
-        "cost_micros": cost.micros if cost else None,
-        "currency": cost.currency if cost else None,
-        "cost_source": ("provider" if told else "price_list") if cost else None,
-        "billed_ms": cost.billed_ms if cost else None,
-        "submitted_at": attempt.sent_at,
-        "completed_at": attempt.completed_at,
-        "collected_at": attempt.stored_at,
-        "options_json": options_json,
-        "raw_uri": tools.lake.root_uri + (attempt.raw_key or ""),
-        "raw_sha256": attempt.raw_sha256,
-    }
-
-
-def _replace_files(
-    tools: Tools,
-    day: str,
-    provider: str | None,
-    batches: Iterator[Batch] | Sequence[Batch],
-    tables: Sequence[TableSchema],
-    replaced_ids: frozenset[str],
-    *,
-    is_rebuild: bool,
-) -> dict[str, int]:
-    keys = {table.name: make_table_key(table.name, day, provider) for table in tables}
-    old = {}
-    if not is_rebuild:
-        old = {n: tools.lake.get(key) for n, key in keys.items() if tools.lake.find(key)}
-    with TemporaryDirectory(prefix="tables-", dir=tools.lake.make_staging_folder()) as folder:
-        merged = merge_partition(
-            old, batches, tables=tables, replaced_ids=replaced_ids, folder=Path(folder)
-        )
-        for name, (path, _) in merged.items():
-            tools.lake.put_file(keys[name], path)
-    return {name: count for name, (_, count) in merged.items()}
-
-
-def _record_published(
-    tools: Tools,
-    lease: Lease,
-    good: Sequence[tuple[Attempt, dict[str, Any]]],
-    bad: Sequence[tuple[Attempt, NormaliseError]],
-) -> None:
-    at = tools.now()
-    money = ("cost_micros", "currency", "cost_source", "billed_ms")
-    moves = [
-        Move(
-            attempt.attempt_id,
-            attempt.job_id,
-            _S.STORED,
-            _S.PUBLISHED,
-            at,
-            values={"published_at": at, **{name: header[name] for name in money}},
-        )
-        for attempt, header in good
-        if attempt.state is _S.STORED
-    ]
-    moves += [
-        Move(
-            attempt.attempt_id,
-            attempt.job_id,
-            _S.STORED,
-            _S.BAD_RESULT,
-            at,
-            cause="bad_result",
-            detail=f"{error.path}: {error.found}",
-        )
-        for attempt, error in bad
-        if attempt.state is _S.STORED
-    ]
-    for refusal in tools.ledger.commit(moves, lease):
-        if refusal is not None:
-            raise refusal
 
 
 @contextmanager

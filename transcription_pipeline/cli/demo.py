@@ -38,8 +38,8 @@ from transcription_pipeline.cli.working import print_status
 from transcription_pipeline.composition import build_audio_store
 from transcription_pipeline.emulators.server import read_invoice
 from transcription_pipeline.errors import ConfigurationError
-from transcription_pipeline.pipeline import Tools
 from transcription_pipeline.storage.layout import parse_s3_uri
+from transcription_pipeline.tools import Tools
 
 VAR = Path("var")
 SAMPLES = Path("samples")

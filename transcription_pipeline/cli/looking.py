@@ -24,8 +24,8 @@ from transcription_pipeline.cli.output import (
 from transcription_pipeline.cli.tools import open_tools
 from transcription_pipeline.cli.working import exit_code_of, print_status
 from transcription_pipeline.composition import build_lake
-from transcription_pipeline.pipeline import Tools
 from transcription_pipeline.settings import Settings
+from transcription_pipeline.tools import Tools
 
 
 @click.command()

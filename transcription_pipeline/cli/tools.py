@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from transcription_pipeline.composition import build_tools
-from transcription_pipeline.pipeline import Tools
 from transcription_pipeline.settings import Settings
+from transcription_pipeline.tools import Tools
 
 
 @contextmanager

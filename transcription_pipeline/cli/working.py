@@ -25,7 +25,8 @@ from transcription_pipeline.cli.output import (
 )
 from transcription_pipeline.cli.tools import open_tools
 from transcription_pipeline.engine import RunReport
-from transcription_pipeline.pipeline import Tools, Written
+from transcription_pipeline.pipeline import Written
+from transcription_pipeline.tools import Tools
 
 PARTITIONS_AT_ONCE = 4
 

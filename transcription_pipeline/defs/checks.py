@@ -12,7 +12,7 @@ import dagster as dg
 
 from transcription_pipeline.analytics import soundness
 from transcription_pipeline.analytics.soundness import Finding
-from transcription_pipeline.pipeline import Tools
+from transcription_pipeline.tools import Tools
 
 Look = Callable[[Tools, str, str], Finding]
 

@@ -14,13 +14,13 @@ from dagster_aws.s3 import S3Resource
 
 from transcription_pipeline.composition import REGISTRY, build_limits, build_routes
 from transcription_pipeline.ledger.ledger import Ledger
-from transcription_pipeline.pipeline import Tools
 from transcription_pipeline.providers.base import Provider
 from transcription_pipeline.settings import ProviderSettings, Settings
 from transcription_pipeline.storage.folder import FolderStore
 from transcription_pipeline.storage.layout import BucketAddress, parse_s3_uri
 from transcription_pipeline.storage.objects import ObjectStore
 from transcription_pipeline.storage.s3 import S3ObjectStore, open_s3_client
+from transcription_pipeline.tools import Tools
 
 
 class LedgerResource(dg.ConfigurableResource[Ledger]):

@@ -17,8 +17,8 @@ from transcription_pipeline.defs.asset_jobs import CATALOGUE, TRANSCRIBE
 from transcription_pipeline.defs.failures import as_failures
 from transcription_pipeline.defs.partitions import make_key
 from transcription_pipeline.defs.resources import OUTSIDES, open_tools
-from transcription_pipeline.pipeline import Tools
 from transcription_pipeline.settings import Settings
+from transcription_pipeline.tools import Tools
 
 PARTITION_TAG = "dagster/partition"
 REQUESTS_PER_TICK = 200

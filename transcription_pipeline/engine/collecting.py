@@ -16,7 +16,7 @@ import zstandard
 
 from transcription_pipeline.domain.job import Attempt, AttemptState, JobState
 from transcription_pipeline.engine.workplace import RETRY_AFTER, Workplace
-from transcription_pipeline.ledger.reading import WorkItem
+from transcription_pipeline.ledger.rows import WorkItem
 from transcription_pipeline.providers.base import Observation, Phase
 from transcription_pipeline.storage.layout import make_raw_key
 

@@ -21,6 +21,7 @@ class RunLimits:
     """Life of a signed audio URL, and with it of a doubt about whether it was accepted."""
     max_attempts: int
     """Per job, for failures that cost nothing."""
-    poll_interval_s: float = 0.5
+    poll_interval_s: float = 0.4
+    """Between looks at the list: half of it is how late a finished job is noticed, on average."""
     cap_micros: int | None = None
     """What the provider may cost per UTC day; None: no limit."""

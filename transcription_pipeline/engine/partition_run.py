@@ -37,7 +37,7 @@ from transcription_pipeline.errors import (
 from transcription_pipeline.ledger.changes import Lease
 from transcription_pipeline.ledger.group_commit import GroupCommit
 from transcription_pipeline.ledger.ledger import Ledger
-from transcription_pipeline.ledger.reading import WorkItem
+from transcription_pipeline.ledger.rows import WorkItem
 from transcription_pipeline.providers.base import AudioDelivery, Observation, Provider
 from transcription_pipeline.providers.watch import Watch
 from transcription_pipeline.storage.objects import ObjectStore

@@ -13,7 +13,7 @@ from transcription_pipeline.domain.recording import AudioFacts, QuarantineReason
 from transcription_pipeline.engine.workplace import Workplace
 from transcription_pipeline.errors import AudioError, ObjectChanged, ObjectNotFound
 from transcription_pipeline.ledger.changes import Probed, Refuse
-from transcription_pipeline.ledger.reading import WorkItem
+from transcription_pipeline.ledger.rows import WorkItem
 from transcription_pipeline.providers.base import Capabilities
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from transcription_pipeline.domain.job import Attempt, AttemptState
 from transcription_pipeline.engine.submitting import Submitting
 from transcription_pipeline.engine.workplace import Workplace
-from transcription_pipeline.ledger.reading import WorkItem
+from transcription_pipeline.ledger.rows import WorkItem
 from transcription_pipeline.providers.base import Observation, Phase, Submission, Verdict
 
 _S = AttemptState

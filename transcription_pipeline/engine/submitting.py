@@ -19,7 +19,7 @@ from transcription_pipeline.engine.trust import Trust
 from transcription_pipeline.engine.workplace import RETRY_AFTER, Workplace
 from transcription_pipeline.errors import BudgetExceeded
 from transcription_pipeline.ledger.changes import Change, OpenAttempt, Postpone, Saw
-from transcription_pipeline.ledger.reading import WorkItem
+from transcription_pipeline.ledger.rows import WorkItem
 from transcription_pipeline.providers.base import Audio, AudioDelivery, Submission, Verdict
 
 AT_ONCE = 32

@@ -20,7 +20,7 @@ from transcription_pipeline.engine.report import RunReport
 from transcription_pipeline.errors import LedgerBusy
 from transcription_pipeline.ledger.changes import Change, Lease, Move, Postpone
 from transcription_pipeline.ledger.ledger import Ledger
-from transcription_pipeline.ledger.reading import WorkItem
+from transcription_pipeline.ledger.rows import WorkItem
 from transcription_pipeline.providers.base import Provider
 from transcription_pipeline.storage.objects import ObjectStore
 

@@ -27,7 +27,8 @@ from transcription_pipeline.domain.recording import AudioObject
 from transcription_pipeline.domain.wait_model import WaitModel
 from transcription_pipeline.errors import LedgerBusy, LedgerError
 from transcription_pipeline.ledger import schema
-from transcription_pipeline.ledger.changes import Change, Lease, apply_changes, in_chunks
+from transcription_pipeline.ledger.applying import apply_changes, in_chunks
+from transcription_pipeline.ledger.changes import Change, Lease
 from transcription_pipeline.ledger.database import open_engine
 from transcription_pipeline.ledger.instants import to_text
 from transcription_pipeline.ledger.reading import LedgerReading

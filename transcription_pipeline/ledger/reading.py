@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, func, or_, select
+from sqlalchemy import Connection, Engine, Select, func, or_, select
 
 from transcription_pipeline.domain.job import (
     DEAD_STATES,
@@ -20,26 +20,21 @@ from transcription_pipeline.domain.job import (
     Job,
     JobState,
 )
-from transcription_pipeline.domain.recording import AudioFacts, Recording
 from transcription_pipeline.domain.wait_model import WaitModel
 from transcription_pipeline.errors import LedgerError
 from transcription_pipeline.ledger import schema
-from transcription_pipeline.ledger.changes import in_chunks
-from transcription_pipeline.ledger.instants import from_text, to_text
+from transcription_pipeline.ledger.applying import in_chunks
+from transcription_pipeline.ledger.instants import to_text
+from transcription_pipeline.ledger.rows import (
+    WorkItem,
+    select_work,
+    to_attempt,
+    to_job,
+    to_work_item,
+)
 from transcription_pipeline.ledger.sealing import Seal
 
 _r, _j, _a = schema.recordings.c, schema.jobs.c, schema.attempts.c
-
-
-@dataclass(frozen=True, slots=True)
-class WorkItem:
-    """One job with its recording and its live attempt, as a run finds it."""
-
-    job: Job
-    recording: Recording
-    attempt: Attempt | None
-    """None when no attempt is live: a first or a further one may be opened."""
-    attempt_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +103,7 @@ class LedgerReading:
             (_a.job_id == _j.job_id) & _a.state.not_in([s.value for s in DEAD_STATES]),
         )
         query = (
-            _select_work()
+            select_work()
             .select_from(source)
             .where(
                 _j.day == day,
@@ -120,7 +115,7 @@ class LedgerReading:
             .order_by(func.coalesce(_r.duration_ms, 0).desc(), _r.size_bytes.desc(), _j.job_id)
         )
         with self._read() as connection:
-            return [_to_work_item(row) for row in connection.execute(query)]
+            return [to_work_item(row) for row in connection.execute(query)]
 
     def list_attempts(
         self, day: str, provider: str, states: Sequence[AttemptState]
@@ -133,7 +128,7 @@ class LedgerReading:
             .order_by(_a.recording_id)
         )
         with self._read() as connection:
-            return [_to_attempt(row._mapping) for row in connection.execute(query)]
+            return [to_attempt(row._mapping) for row in connection.execute(query)]
 
     def get_job(self, job_id: str) -> Job:
         """Return one job; raises ``LedgerError`` when absent."""
@@ -141,7 +136,7 @@ class LedgerReading:
             row = connection.execute(select(schema.jobs).where(_j.job_id == job_id)).one_or_none()
         if row is None:
             raise LedgerError(f"job {job_id} is not in the ledger")
-        return _to_job(row._mapping)
+        return to_job(row._mapping)
 
     def find_options(self, job_ids: Sequence[str]) -> dict[str, tuple[str, dict[str, Any]]]:
         """Return the options of many jobs, as canonical JSON and decoded."""
@@ -326,65 +321,3 @@ _NEWEST_ATTEMPT = (
     "deadline_at",
 )
 """What ``read_jobs`` shows of a job's newest attempt."""
-
-_ATTEMPT_COLUMNS = tuple(Attempt.__slots__)
-
-
-def _select_work() -> Select[Any]:
-    return select(
-        schema.jobs,
-        *(column.label(f"r_{column.name}") for column in schema.recordings.columns),
-        *(_a[name].label(f"a_{name}") for name in _ATTEMPT_COLUMNS),
-    )
-
-
-def _to_work_item(row: Row[Any]) -> WorkItem:
-    m = row._mapping
-    recording = {c.name: m[f"r_{c.name}"] for c in schema.recordings.columns}
-    attempt = {name: m[f"a_{name}"] for name in _ATTEMPT_COLUMNS}
-    return WorkItem(
-        job=_to_job(m),
-        recording=_to_recording(recording),
-        attempt=_to_attempt(attempt) if attempt["attempt_id"] else None,
-        attempt_count=m["attempt_count"],
-    )
-
-
-def _to_job(m: Any) -> Job:
-    return Job(
-        job_id=m["job_id"],
-        recording_id=m["recording_id"],
-        provider=m["provider"],
-        options_json=m["options_json"],
-        day=m["day"],
-        state=JobState(m["state"]),
-        cause=m["cause"],
-        scheduled_at=from_text(m["scheduled_at"]),
-        deadline_at=from_text(m["deadline_at"]),
-    )
-
-
-def _to_recording(m: dict[str, Any]) -> Recording:
-    facts = None
-    if m["duration_ms"] is not None:
-        facts = AudioFacts(**{name: m[name] for name in AudioFacts.__slots__})
-    return Recording(
-        recording_id=m["recording_id"],
-        bucket=m["bucket"],
-        key=m["key"],
-        etag=m["etag"],
-        size_bytes=m["size_bytes"],
-        last_modified_at=from_text(m["last_modified_at"]),
-        version_id=m["version_id"],
-        facts=facts,
-        quarantine_reason=m["quarantine_reason"],
-    )
-
-
-def _to_attempt(m: Any) -> Attempt:
-    values = {name: m[name] for name in _ATTEMPT_COLUMNS}
-    for name in values:
-        if name.endswith("_at"):
-            values[name] = from_text(values[name])
-    values["state"] = AttemptState(values["state"])
-    return Attempt(**values)

@@ -68,6 +68,8 @@ class Audio:
     """What probing found; None when it was not probed."""
     url: str | None = None
     """Presigned and carrying the attempt token; None for uploads and direct hand-over."""
+    upload_id: str | None = None
+    """What the provider calls bytes it was handed; None where it got a URL, or made one of them."""
 
 
 @dataclass(frozen=True, slots=True)

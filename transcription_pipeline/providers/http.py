@@ -17,12 +17,14 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import msgspec
 import stamina
+from aiohttp.abc import ResolveResult
 from stamina.instrumentation import LoggingOnRetryHook, set_on_retry_hooks
+from yarl import URL
 
 from transcription_pipeline.errors import (
     AuthenticationFailed,
@@ -32,6 +34,7 @@ from transcription_pipeline.errors import (
     RequestRejected,
     UnexpectedResponse,
 )
+from transcription_pipeline.providers.elsewhere import find_objection, is_public
 from transcription_pipeline.providers.throttle import Throttle
 
 MAX_BODY_BYTES = 256 * 1024 * 1024
@@ -47,6 +50,8 @@ MAX_RETRY_AFTER_S = 900.0
 RETRIES = 6
 
 _URL = re.compile(r"https?://\S+", re.IGNORECASE)
+_Carries = Literal["free", "paid", "elsewhere"]
+"""What kind of request a connection carries; no two kinds share one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +108,7 @@ class ProviderHttp:
         self._base_url = base_url.rstrip("/")
         self._headers = dict(headers)
         self._throttle = Throttle(requests_per_s)
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
-        """By whether they carry paid requests."""
+        self._sessions: dict[_Carries, aiohttp.ClientSession] = {}
         # Where structlog is installed stamina would print retries on standard output.
         set_on_retry_hooks([LoggingOnRetryHook])
 
@@ -115,6 +119,8 @@ class ProviderHttp:
         path: str,
         *,
         params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
         provider_job_id: str | None = None,
     ) -> Response:
         """Send a free request, again if need be, and return a 2xx answer.
@@ -133,7 +139,15 @@ class ProviderHttp:
         ):
             with attempt:
                 await self._throttle.wait()
-                response = await self._once(self._session(), operation, method, path, params=params)
+                response = await self._once(
+                    self._session(),
+                    operation,
+                    method,
+                    path,
+                    params=params,
+                    body=body,
+                    headers=headers,
+                )
                 self._raise_for_status(
                     response, operation=operation, provider_job_id=provider_job_id
                 )
@@ -152,7 +166,7 @@ class ProviderHttp:
         Raises ``ProviderUnavailable``, whose ``was_sent`` is False only if nothing left this machine.
         """
         response = await self._once(
-            self._session(is_paid=True), operation, "POST", path, body=body, headers=headers or {}
+            self._session("paid"), operation, "POST", path, body=body, headers=headers or {}
         )
         if response.status == 429:
             self._throttle.pause(parse_retry_after(response.headers) or 1.0)
@@ -173,8 +187,6 @@ class ProviderHttp:
         The caller starts over from the source: a stream cannot be rewound.
         """
         length = {"Content-Length": str(size_bytes)}
-        # One minute, and a second per 256 KiB: slower than that is no transfer.
-        deadline = 60.0 + size_bytes / (256 * 1024)
         await self._throttle.wait()
         response = await self._once(
             self._session(),
@@ -183,9 +195,49 @@ class ProviderHttp:
             path,
             body=chunks,
             headers={**(headers or {}), **length},
-            deadline_s=deadline,
+            deadline_s=_transfer_s(size_bytes),
         )
         self._raise_for_status(response, operation=operation)
+        return response
+
+    async def stream_elsewhere(
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size_bytes: int,
+        headers: Mapping[str, str],
+    ) -> Response:
+        """Send an unpaid body to an address the provider named, without the account's headers.
+
+        Raises:
+            UnexpectedResponse: Terminal. The address is none we would go to; nothing was sent.
+            ProviderUnavailable: Transient. No answer, or a refusal of any kind: such addresses are
+                signed and die, and the caller asks the provider for another one.
+        """
+        objection = find_objection(url, own_url=self._base_url)
+        if objection:
+            raise UnexpectedResponse(objection, provider=self.provider, operation=operation)
+        response = await self._once(
+            self._session("elsewhere"),
+            operation,
+            method,
+            "",
+            # As it was signed: any other spelling of the same address is refused.
+            elsewhere=URL(url, encoded=True),
+            body=chunks,
+            headers={**headers, "Content-Length": str(size_bytes)},
+            deadline_s=_transfer_s(size_bytes),
+        )
+        if not 200 <= response.status < 300:
+            raise ProviderUnavailable(
+                "the address it named refused the bytes",
+                provider=self.provider,
+                operation=operation,
+                status_code=response.status,
+            )
         return response
 
     async def aclose(self) -> None:
@@ -194,8 +246,11 @@ class ProviderHttp:
         for session in sessions.values():
             await session.close()
 
-    def _session(self, *, is_paid: bool = False) -> aiohttp.ClientSession:
-        if is_paid not in self._sessions:
+    def _session(self, carries: _Carries = "free") -> aiohttp.ClientSession:
+        if carries not in self._sessions:
+            is_paid = carries == "paid"
+            at_home = find_objection(self._base_url, own_url="") is not None
+            is_guarded = carries == "elsewhere" and not at_home
             # A connection that carried a paid request carries nothing else, before or after.
             # It waits for no other either: a deadline that runs out in a queue would look as if
             # the request had been sent.
@@ -204,12 +259,13 @@ class ProviderHttp:
                 ttl_dns_cache=60,
                 family=socket.AF_UNSPEC,
                 force_close=is_paid,
+                resolver=_PublicResolver() if is_guarded else None,
             )
             # What one answer sets is not sent with the next: no state but our own headers.
-            self._sessions[is_paid] = aiohttp.ClientSession(
+            self._sessions[carries] = aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar()
             )
-        return self._sessions[is_paid]
+        return self._sessions[carries]
 
     async def _once(
         self,
@@ -222,8 +278,10 @@ class ProviderHttp:
         body: bytes | AsyncIterator[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         deadline_s: float | None = None,
+        elsewhere: URL | None = None,
     ) -> Response:
         self.request_count += 1
+        own_headers = self._headers if elsewhere is None else {}
         timeout = aiohttp.ClientTimeout(
             total=deadline_s or self._patience.deadline_s,
             sock_connect=self._patience.connect_s,
@@ -233,10 +291,10 @@ class ProviderHttp:
         try:
             async with session.request(
                 method,
-                self._base_url + path,
+                elsewhere or self._base_url + path,
                 params=params,
                 data=body,
-                headers={**self._headers, **(headers or {})},
+                headers={**own_headers, **(headers or {})},
                 timeout=timeout,
                 allow_redirects=False,
             ) as answer:
@@ -299,6 +357,24 @@ class ProviderHttp:
         raise RequestRejected(reason, **named)
 
 
+class _PublicResolver(aiohttp.ThreadedResolver):
+    """Knows public addresses only: a name that a provider gave must not lead into our network."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await super().resolve(host, port, family)
+        public = [one for one in found if is_public(one["host"])]
+        if not public:
+            raise OSError("no public address")
+        return public
+
+
+def _transfer_s(size_bytes: int) -> float:
+    # One minute, and a second per 256 KiB: slower than that is no transfer.
+    return 60.0 + size_bytes / (256 * 1024)
+
+
 def describe_error(body: bytes) -> str:
     """Return the provider's own error text, one line, without URLs; for any body."""
     try:
@@ -306,7 +382,9 @@ def describe_error(body: bytes) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return f"an answer of {len(body)} bytes that is not JSON"
     text = value.get("error") or value.get("message") if isinstance(value, dict) else None
-    return redact(text) if isinstance(text, str) else "no reason given"
+    if isinstance(text, dict):
+        text = ": ".join(part for n in ("code", "message") if isinstance(part := text.get(n), str))
+    return redact(text) if isinstance(text, str) and text else "no reason given"
 
 
 def redact(text: str) -> str:

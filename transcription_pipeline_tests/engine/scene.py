@@ -22,13 +22,14 @@ from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline.engine import RunLimits, RunReport
 from transcription_pipeline.ledger.changes import Probed
 from transcription_pipeline.ledger.ledger import Ledger
-from transcription_pipeline.pipeline import Tools, Written
+from transcription_pipeline.pipeline import Written
 from transcription_pipeline.providers.assemblyai import SETTLE, AssemblyAIProvider
 from transcription_pipeline.providers.base import AudioDelivery
 from transcription_pipeline.providers.http import Patience
 from transcription_pipeline.storage.folder import FolderStore
 from transcription_pipeline.storage.layout import BucketAddress
 from transcription_pipeline.storage.s3 import S3ObjectStore
+from transcription_pipeline.tools import Tools
 from transcription_pipeline_tests.s3_servers import S3Server
 
 PROVIDER = "assemblyai"

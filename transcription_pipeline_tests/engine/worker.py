@@ -9,10 +9,10 @@ from pathlib import Path
 
 from transcription_pipeline import pipeline
 from transcription_pipeline.ledger.ledger import Ledger
-from transcription_pipeline.pipeline import Tools
 from transcription_pipeline.storage.folder import FolderStore
 from transcription_pipeline.storage.layout import BucketAddress
 from transcription_pipeline.storage.s3 import S3ObjectStore, open_s3_client
+from transcription_pipeline.tools import Tools
 from transcription_pipeline_tests.engine.scene import LIMITS, PROVIDER, make_client
 
 

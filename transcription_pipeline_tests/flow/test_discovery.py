@@ -12,10 +12,10 @@ import pytest
 from transcription_pipeline import pipeline
 from transcription_pipeline.domain.route import Route
 from transcription_pipeline.ledger.ledger import Ledger
-from transcription_pipeline.pipeline import Tools
 from transcription_pipeline.storage.folder import FolderStore
 from transcription_pipeline.storage.layout import BucketAddress
 from transcription_pipeline.storage.s3 import S3ObjectStore
+from transcription_pipeline.tools import Tools
 from transcription_pipeline_tests.s3_servers import S3Server
 
 ODD_KEYS = (
