@@ -6,6 +6,7 @@ what is asked (``ledger.py``, ``reading.py``). Only ``Ledger.open`` calls this.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -51,13 +52,16 @@ def open_engine(url: str) -> Engine:
         )
     else:
         raise ConfigurationError(f"ledger.url: {backend} is not one of sqlite, postgresql")
-    try:
-        with _migrating:
-            _migrate(engine)
-    except DBAPIError as error:
-        # The class alone: its text repeats host and user.
-        kind = type(error.orig).__name__
-        raise LedgerError(f"the ledger cannot be opened: {kind}") from None
+    with ExitStack() as on_failure:
+        on_failure.callback(engine.dispose)
+        try:
+            with _migrating:
+                _migrate(engine)
+        except DBAPIError as error:
+            # The class alone: its text repeats host and user.
+            kind = type(error.orig).__name__
+            raise LedgerError(f"the ledger cannot be opened: {kind}") from None
+        on_failure.pop_all()
     return engine
 
 

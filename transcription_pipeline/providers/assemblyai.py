@@ -8,13 +8,10 @@ live call was ever made.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -25,6 +22,18 @@ from transcription_pipeline.errors import (
     ProviderUnavailable,
     RequestRejected,
     UnexpectedResponse,
+)
+from transcription_pipeline.providers.assemblyai_answers import (
+    JOB_ID,
+    OVER,
+    UNKNOWN_ID,
+    Status,
+    belongs_to,
+    decode_page,
+    decode_status,
+    is_older,
+    judge,
+    make_observation,
 )
 from transcription_pipeline.providers.assemblyai_options import OPTIONS, make_fields, price_job
 from transcription_pipeline.providers.base import (
@@ -42,9 +51,6 @@ from transcription_pipeline.providers.base import (
 from transcription_pipeline.providers.http import (
     Patience,
     ProviderHttp,
-    Response,
-    describe_error,
-    parse_retry_after,
     redact,
 )
 from transcription_pipeline.settings import AssemblyAISettings
@@ -60,39 +66,6 @@ SETTLE = timedelta(minutes=15)
 """The list is eventually consistent; how late a new row may appear is not documented."""
 UPLOAD_RETENTION = timedelta(hours=72)
 """An uploaded file may be fetched for as long as it is kept (docs: data retention, longest case)."""
-
-_OVER = frozenset({"completed", "error"})
-_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_UNKNOWN_ID = "transcript id not found"  # answered with HTTP 400, not 404
-_FAILURES = (  # start of the job's error text, our cause, whether another attempt may help
-    ("download error", "audio_not_downloadable", True),
-    ("server error", "provider_server_error", True),
-    ("file does not appear to contain audio", "not_audio", False),
-    ("transcoding failed", "not_audio", False),
-    ("audio duration is too short", "too_short", False),
-    ("audio duration is too long", "too_long", False),
-    ("audio speech threshold", "below_speech_threshold", False),
-    ("detected language", "language_not_confident", False),
-)
-
-
-class _Status(msgspec.Struct, gc=False):
-    """The few fields that say where a job stands; everything else is skipped unread."""
-
-    id: str
-    status: str
-    error: str | None = None
-    audio_url: str | None = None
-    completed: str | None = None
-    created: str | None = None
-
-
-class _ListPage(msgspec.Struct, gc=False):
-    transcripts: list[_Status]
-
-
-_decode_status = msgspec.json.Decoder(_Status).decode
-_decode_page = msgspec.json.Decoder(_ListPage).decode
 
 
 class AssemblyAIProvider:
@@ -184,7 +157,7 @@ class AssemblyAIProvider:
             return Submission(verdict, cause="no_answer", detail=redact(str(error)))
         except ProviderError as error:
             return Submission(Verdict.AMBIGUOUS, cause="bad_answer", detail=redact(str(error)))
-        return _judge(answer)
+        return judge(answer)
 
     async def observe(self, provider_job_id: str) -> Observation:
         """GET the transcript; a completed one brings its raw answer along."""
@@ -197,11 +170,11 @@ class AssemblyAIProvider:
                 provider_job_id=provider_job_id,
             )
         except RequestRejected as error:
-            if _UNKNOWN_ID in str(error):
+            if UNKNOWN_ID in str(error):
                 return Observation(provider_job_id, Phase.UNKNOWN_JOB, "unknown id")
             raise
         try:
-            status = _decode_status(answer.body)
+            status = decode_status(answer.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise UnexpectedResponse(
                 "not a transcript",
@@ -210,7 +183,7 @@ class AssemblyAIProvider:
                 provider_job_id=provider_job_id,
                 status_code=answer.status,
             ) from None
-        return _observation(status, answer.body)
+        return make_observation(status, answer.body)
 
     async def survey(self, running: Collection[str]) -> Survey:
         """List the jobs in work, and now and then the newest ones.
@@ -219,19 +192,19 @@ class AssemblyAIProvider:
         in work and is not any more is over. The newest page shows jobs that wait, and those that
         came and went between two surveys: it is read each time while it brings some, else seldom.
         """
-        seen: dict[str, _Status] = {}
+        seen: dict[str, Status] = {}
         self._surveys += 1
         if self._newest_helps or self._surveys % NEWEST_EVERY == 0:
             seen = {item.id: item for item in await self._list({}) if item.id in running}
             self._newest_helps = any(
-                item.status in _OVER and item.id not in self._in_work for item in seen.values()
+                item.status in OVER and item.id not in self._in_work for item in seen.values()
             )
         if len(seen) < len(running):
             page = await self._list({"status": "processing"})
             seen |= {i.id: i for i in page if i.id in running and i.id not in seen}
         absent = frozenset(self._in_work.intersection(running).difference(seen))
         self._in_work = {item.id for item in seen.values() if item.status == "processing"}
-        return Survey({i: _observation(item, None) for i, item in seen.items()}, absent)
+        return Survey({i: make_observation(item, None) for i, item in seen.items()}, absent)
 
     async def collect(self, provider_job_id: str) -> bytes:
         """GET the transcript once more, for its bytes."""
@@ -265,10 +238,10 @@ class AssemblyAIProvider:
         while True:
             page = await self._list({"before_id": before_id} if before_id else {})
             for item in page:
-                if _belongs_to(item, attempt):
+                if belongs_to(item, attempt):
                     return Submission(Verdict.ACCEPTED, item.id, cause="found_in_list")
             # ``before_id`` goes to older pages; an unchanged one would loop for ever.
-            if not page or page[-1].id == before_id or _is_older(page[-1], oldest):
+            if not page or page[-1].id == before_id or is_older(page[-1], oldest):
                 break
             before_id = page[-1].id
         dead_at = (attempt.url_expires_at or sent_at + UPLOAD_RETENTION) + self._settle
@@ -295,12 +268,12 @@ class AssemblyAIProvider:
         """Requests sent so far, of every kind."""
         return self._http.request_count
 
-    async def _list(self, parameters: Mapping[str, str]) -> list[_Status]:
+    async def _list(self, parameters: Mapping[str, str]) -> list[Status]:
         answer = await self._http.send(
             "list", "GET", "/v2/transcript", params={"limit": str(LIST_LIMIT), **parameters}
         )
         try:
-            return _decode_page(answer.body).transcripts
+            return decode_page(answer.body).transcripts
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise UnexpectedResponse("not a list", provider=NAME, operation="list") from None
 
@@ -320,67 +293,6 @@ def open_provider(account: AssemblyAISettings, secrets: Mapping[str, str]) -> As
     )
 
 
-def _judge(answer: Response) -> Submission:
-    """Say what an answer to the paid POST proves; everything unnamed is ambiguous."""
-    status = answer.status
-    if 200 <= status < 300:
-        try:
-            job = _decode_status(answer.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return Submission(Verdict.AMBIGUOUS, cause="accepted_without_id", detail="no id")
-        if not _JOB_ID.fullmatch(job.id):
-            return Submission(Verdict.AMBIGUOUS, cause="accepted_without_id", detail="odd id")
-        return Submission(Verdict.ACCEPTED, job.id)
-    if status == 429:
-        wait_s = parse_retry_after(answer.headers)
-        return Submission(Verdict.NOT_SENT, cause="rate_limited", retry_after_s=wait_s or 1.0)
-    detail = f"HTTP {status}: {describe_error(answer.body)}"
-    if status in {401, 402}:
-        gate = "auth" if status == 401 else "funds"
-        return Submission(Verdict.NOT_SENT, cause=f"gate_{gate}", detail=detail, gate=gate)
-    if status == 400 and "balance is negative" in detail:
-        return Submission(Verdict.NOT_SENT, cause="gate_funds", detail=detail, gate="funds")
-    if status in {400, 403, 404, 413, 415, 422}:
-        return Submission(Verdict.REJECTED, cause="request_rejected", detail=detail)
-    return Submission(Verdict.AMBIGUOUS, cause=f"http_{status}", detail=detail)
-
-
-def _observation(job: _Status, body: bytes | None) -> Observation:
-    # A deleted transcript calls itself completed and says "Deleted by user." as its text.
-    if job.audio_url is not None and job.audio_url.endswith("deleted_by_user"):
-        return Observation(job.id, Phase.FAILED, "deleted", cause="deleted_at_provider")
-    if job.status == "completed":
-        return Observation(job.id, Phase.COMPLETED, job.status, body=body)
-    if job.status == "error":
-        text = (job.error or "").lower()
-        for start, cause, is_retryable in _FAILURES:
-            if text.startswith(start):
-                return Observation(job.id, Phase.FAILED, job.status, cause, is_retryable)
-        return Observation(job.id, Phase.FAILED, job.status, "provider_error")
-    return Observation(job.id, Phase.RUNNING, job.status)  # queued, processing, or a new word
-
-
-def _belongs_to(item: _Status, attempt: Attempt) -> bool:
-    if item.audio_url is None:
-        return False
-    tokens = parse_qs(urlsplit(item.audio_url).query).get("x-tp-attempt", ())
-    if attempt.attempt_id in tokens:
-        return True
-    digest = sha256(item.audio_url.encode()).hexdigest()
-    return attempt.audio_url_sha256 == digest
-
-
-def _is_older(item: _Status, oldest: datetime) -> bool:
-    if item.created is None:
-        return False
-    try:
-        created = datetime.fromisoformat(item.created)
-    except ValueError:
-        return False
-    # With or without a zone; without, UTC is assumed (not documented).
-    return created.replace(tzinfo=created.tzinfo or oldest.tzinfo) < oldest
-
-
 def _check_job_id(provider_job_id: str, operation: str) -> None:
-    if not _JOB_ID.fullmatch(provider_job_id):
+    if not JOB_ID.fullmatch(provider_job_id):
         raise UnexpectedResponse("odd job id", provider=NAME, operation=operation)
