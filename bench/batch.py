@@ -45,6 +45,7 @@ def _batch_rows(plan: Plan, ours: dict[str, Any], sdk: dict[str, Any]) -> list[R
     assert ours["published"] == count, f"only {ours['published']} of {count} published"
     makespan = ours["whole"]["wall_s"] / bound
     sdk_makespan = sdk["whole"]["wall_s"] / bound
+    ended = f" (ended with {sdk['ended_with']})" if sdk["ended_with"] else ""
     cpu_ms = ours["whole"]["cpu_s"] * 1000 / count
     sdk_cpu_ms = sdk["whole"]["cpu_s"] * 1000 / count
     peak, sdk_peak = ours["peak_mb"], sdk["peak_mb"]
@@ -55,7 +56,7 @@ def _batch_rows(plan: Plan, ours: dict[str, Any], sdk: dict[str, Any]) -> list[R
             "P1",
             f"makespan / lower bound ({bound:.1f} s), N={count} on {plan.slots}",
             f"{makespan:.3f}",
-            f"SDK {sdk_makespan:.3f}",
+            f"SDK {sdk_makespan:.3f}{ended}",
             f"{makespan / sdk_makespan:.2f}",
             "<= 1.02",
             makespan <= 1.02,

@@ -34,12 +34,18 @@ def work(order: dict[str, Any]) -> dict[str, Any]:
     config = assemblyai.TranscriptionConfig(speaker_labels=True)
     whole = Stretch()
     transcriber = assemblyai.Transcriber(client=client, config=config)
-    group, failures = transcriber.transcribe_group(urls, return_failures=True)
-    done = [t for t in group.transcripts if t.status == assemblyai.TranscriptStatus.completed]
+    completed, ended_with = 0, ""
+    try:
+        group, _ = transcriber.transcribe_group(urls, return_failures=True)
+        wanted = assemblyai.TranscriptStatus.completed
+        completed = sum(t.status == wanted for t in group.transcripts)
+    except httpx.HTTPError as error:
+        # It has no retries: one broken connection ends the group, whatever was paid for.
+        ended_with = type(error).__name__
     return {
         "whole": whole.read(),
-        "completed": len(done),
-        "failed": len(failures),
+        "completed": completed,
+        "ended_with": ended_with,
         # The last look at a job is the one that found it finished.
         "noticed": {
             name: datetime.fromtimestamp(at, UTC).isoformat() for name, at in looks.items()
