@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 from transcription_pipeline.domain.job import Attempt, AttemptState
 from transcription_pipeline.domain.recording import AudioObject
@@ -20,6 +19,7 @@ from transcription_pipeline.domain.route import Route, find_route
 from transcription_pipeline.engine import PartitionRun, RunReport
 from transcription_pipeline.errors import NormaliseError
 from transcription_pipeline.ledger.changes import Lease
+from transcription_pipeline.ledger.holders import make_holder
 from transcription_pipeline.ledger.instants import from_text
 from transcription_pipeline.publishing import normalise, record_published, replace_files
 from transcription_pipeline.storage.layout import make_table_key
@@ -235,7 +235,8 @@ def count_rows(tools: Tools, day: str, provider: str) -> dict[str, int]:
 
 @contextmanager
 def _lease(tools: Tools, day: str, provider: str, ttl_s: float) -> Iterator[Lease | None]:
-    lease = tools.ledger.acquire_lease(day, provider, uuid4().hex, at=tools.now(), ttl_s=ttl_s)
+    holder = make_holder()
+    lease = tools.ledger.acquire_lease(day, provider, holder, at=tools.now(), ttl_s=ttl_s)
     try:
         yield lease
     finally:

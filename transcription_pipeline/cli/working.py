@@ -29,6 +29,9 @@ from transcription_pipeline.pipeline import Written
 from transcription_pipeline.tools import Tools
 
 PARTITIONS_AT_ONCE = 4
+LEASES_S = 90.0
+"""How long a run waits for partitions that other workers hold."""
+LOOK_AGAIN_S = 2.0
 
 
 @click.command()
@@ -136,18 +139,24 @@ def exit_code_of(status: dict[str, Any]) -> int:
 
 async def _carry_until_quiet(tools: Tools, progress: Progress) -> None:
     at_once = asyncio.Semaphore(PARTITIONS_AT_ONCE)
+    patience_s = LEASES_S
     while partitions := tools.ledger.list_due_partitions(tools.now()):
         done = await asyncio.gather(
             *(_carry(tools, p.day, p.provider, at_once, progress) for p in partitions)
         )
-        if not any(done):
+        if any(done):
+            continue
+        if patience_s <= 0 or None not in done:
             return
+        # Another worker holds a partition; if it died elsewhere its lease lapses.
+        await asyncio.sleep(LOOK_AGAIN_S)
+        patience_s -= LOOK_AGAIN_S
 
 
 async def _carry(
     tools: Tools, day: str, provider: str, at_once: asyncio.Semaphore, progress: Progress
-) -> bool:
-    """Transcribe and write one partition; False when nothing could be done."""
+) -> bool | None:
+    """Transcribe and write one partition; False: nothing to do now, None: another worker has it."""
     async with at_once:
         task = progress.add_task(f"{provider} {day}", total=None)
         watching: asyncio.Task[None] | None = None
@@ -162,7 +171,7 @@ async def _carry(
         written: Written | None = await asyncio.to_thread(pipeline.write, tools, day, provider)
         progress.update(task, total=1, completed=1)
         if report is None or written is None:
-            return False
+            return None
         return report.has_progress or written.published > 0
 
 

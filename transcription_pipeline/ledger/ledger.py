@@ -30,6 +30,7 @@ from transcription_pipeline.ledger import schema
 from transcription_pipeline.ledger.applying import apply_changes, in_chunks
 from transcription_pipeline.ledger.changes import Change, Lease
 from transcription_pipeline.ledger.database import open_engine
+from transcription_pipeline.ledger.holders import is_certainly_dead
 from transcription_pipeline.ledger.instants import to_text
 from transcription_pipeline.ledger.reading import LedgerReading
 from transcription_pipeline.ledger.sealing import Seal
@@ -201,8 +202,8 @@ class Ledger(LedgerReading):
     ) -> Lease | None:
         """Take the right to decide about a partition; None while somebody else holds it.
 
-        A lapsed lease is taken over with a higher fence, which refuses the former holder's
-        decisions from then on.
+        A lease that lapsed, or whose holder is certainly dead, is taken over with a higher fence,
+        which refuses the former holder's decisions from then on.
         """
         leases = schema.leases
         here = (leases.c.day == day) & (leases.c.provider == provider)
@@ -217,7 +218,8 @@ class Ledger(LedgerReading):
                     .returning(leases.c.fence)  # no driver counts the rows of such an INSERT
                 )
                 return None if written.scalar() is None else Lease(day, provider, holder, 1)
-            if row.holder not in ("", holder) and row.until_at > to_text(at):
+            is_free = row.holder in ("", holder) or row.until_at <= to_text(at)
+            if not is_free and not is_certainly_dead(row.holder):
                 return None
             fence = row.fence + 1
             connection.execute(
