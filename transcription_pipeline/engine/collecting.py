@@ -75,6 +75,9 @@ class Collecting:
         stored = {"stored_at": at, "raw_key": key, "raw_sha256": digest}
         attempt = replace(attempt, state=_S.COMPLETED)
         await place.move(attempt, _S.STORED, *before, values=stored)
+        if place.provider.capabilities.is_free:
+            # What was said is kept in the lake alone, not beside it on this machine.
+            await place.provider.delete(seen.provider_job_id)
         self._count(item, attempt, at)
 
     def _put(self, key: str, body: bytes) -> str:

@@ -41,7 +41,7 @@ def _files_with(folder: Path, needle: str) -> list[str]:
 def test_no_secret_signature_or_sentence_leaves_its_place(
     world: World, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """After faults of every kind and a good run, only the lake and the local spool hold speech."""
+    """After faults of every kind and a good run, only the lake holds speech."""
     home = world.folder / "dagster"
     home.mkdir()
     (home / "dagster.yaml").write_text(
@@ -68,4 +68,4 @@ def test_no_secret_signature_or_sentence_leaves_its_place(
         assert _files_with(world.folder, needle) == []
     for needle in SPOKEN:
         places = {Path(file).parts[0] for file in _files_with(world.folder, needle)}
-        assert places <= {"lake", "spool"}, f"{needle!r} in {places}"
+        assert places == {"lake"}, f"{needle!r} in {places}"
