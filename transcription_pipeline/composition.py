@@ -16,7 +16,7 @@ from transcription_pipeline.domain.route import Route
 from transcription_pipeline.engine import RunLimits
 from transcription_pipeline.errors import ConfigurationError
 from transcription_pipeline.ledger.ledger import Ledger
-from transcription_pipeline.providers import assemblyai, local
+from transcription_pipeline.providers import aitronos, assemblyai, local, scriptivox
 from transcription_pipeline.providers.base import Provider
 from transcription_pipeline.settings import Settings
 from transcription_pipeline.storage.folder import FolderStore
@@ -36,13 +36,23 @@ class ProviderEntry:
     """Its credentials, as named in ``Settings.secrets``."""
     open: Callable[[Any, Mapping[str, str]], Provider]
     """From its section of ``Settings.providers`` and its credentials to a client."""
+    find_problems: Callable[[Mapping[str, Any]], list[str]]
+    """What it could not honour of a route's options, beyond their names."""
+
+
+def _find_none(options: Mapping[str, Any]) -> list[str]:
+    del options  # whatever it has a field for, it takes any value of
+    return []
 
 
 REGISTRY: Mapping[str, ProviderEntry] = {
     module.NAME: ProviderEntry(
-        frozenset(module.OPTIONS), module.SECRETS, cast(Any, module.open_provider)
+        frozenset(module.OPTIONS),
+        module.SECRETS,
+        cast(Any, module.open_provider),
+        getattr(module, "find_problems", _find_none),
     )
-    for module in (assemblyai, local)
+    for module in (aitronos, assemblyai, local, scriptivox)
 }
 """Every provider there is."""
 
@@ -104,6 +114,9 @@ def build_routes(settings: Settings) -> tuple[Route, ...]:
                 problems.append(
                     f"routes.{place}: {name} cannot honour {option}; it works with {able}"
                 )
+            wishes = {**options, "extra": route.extra.get(cast(Any, name), {})}
+            found = REGISTRY[name].find_problems(wishes)
+            problems += [f"routes.{place}: {name}: {problem}" for problem in found]
         routes.append(
             Route(
                 match=route.match,
@@ -132,12 +145,13 @@ def build_limits(settings: Settings, provider: str) -> RunLimits:
     """Return what bounds a run over one partition of ``provider``."""
     runs = settings.runs
     budget = next((b for name, b in settings.budgets.items() if name == provider), None)
+    account = getattr(settings.providers, provider, None)
     return RunLimits(
         window_s=runs.poll_window_s,
         lease_s=runs.lease_s,
         url_expires_s=settings.storage.url_expires_s,
         max_attempts=runs.max_attempts,
-        poll_interval_s=settings.providers.assemblyai.poll_interval_s,
+        poll_interval_s=getattr(account, "poll_interval_s", 0.5),
         cap_micros=budget.per_day.micros if budget else None,
     )
 

@@ -155,10 +155,52 @@ class AssemblyAISettings(_Section):
     """Jobs worked on at once by the account's plan; more wait in the provider's queue."""
     price_per_hour: Amount | None = None
     """None: the public list price of the model, with its add-ons."""
-    poll_interval_s: float = Field(default=0.5, ge=0.05)
+    poll_interval_s: float = Field(default=0.4, ge=0.05)
     settle_s: float = Field(default=900.0, ge=0)
     """How long after its URL's death an unlisted attempt is still looked for: the list lags, by
     how much is not documented."""
+
+
+class ScriptivoxSettings(_Section):
+    """The Scriptivox account."""
+
+    base_url: str = ""
+    """Empty: the service's own address."""
+    delivery: Literal["url", "upload"] = "url"
+    submits_per_s: float = Field(default=1.0, gt=0)
+    """Documented limit per key: 60 submits, and 60 uploads, per minute."""
+    looks_per_s: float = Field(default=3.0, gt=0)
+    """Documented limits: 200 per minute and key; 300 per minute and address over everything."""
+    lists_per_s: float = Field(default=1.0, gt=0)
+    """Documented limit per key: 60 per minute."""
+    concurrency: int = Field(default=200, ge=1)
+    """Jobs under way at once; no limit is documented."""
+    price_per_hour: Amount | None = None
+    """None: the public list price."""
+    poll_interval_s: float = Field(default=2.0, ge=0.05)
+
+
+class AitronosSettings(_Section):
+    """The organization at Aitronos."""
+
+    base_url: str = ""
+    """Empty: the service's own address."""
+    auth: Literal["api_key", "bearer"] = "api_key"
+    """How ``AITRONOS_API_KEY`` is sent: as a key, or as the token of a session."""
+    delivery: Literal["url", "upload"] = "url"
+    """Uploads are documented, but the vendor's packages call them a stub."""
+    requests_per_s: float = Field(default=1.6, gt=0)
+    """Documented as "in development": 100 requests per minute."""
+    concurrency: int = Field(default=100, ge=1)
+    """Jobs under way at once; no limit is documented."""
+    price_per_hour: Amount | None = None
+    """None: one synapse per second begun, "3600 SYNAPSES"."""
+    poll_interval_s: float = Field(default=2.0, ge=0.05)
+    look_s: float = Field(default=10.0, ge=0)
+    """One job is looked at no more often: the service itself refreshes its state every 10 s."""
+    settle_s: float = Field(default=900.0, ge=0)
+    """How long after its URL's death an unlisted attempt is still looked for: how far the list
+    lags is not documented."""
 
 
 class LocalSettings(_Section):
@@ -173,6 +215,8 @@ class ProviderSettings(_Section):
     """Settings of each provider."""
 
     assemblyai: AssemblyAISettings = AssemblyAISettings()
+    scriptivox: ScriptivoxSettings = ScriptivoxSettings()
+    aitronos: AitronosSettings = AitronosSettings()
     local: LocalSettings = LocalSettings()
 
 
@@ -180,6 +224,9 @@ class Secrets(_Section):
     """Credentials, from the environment alone, under their names in capitals; None where not set."""
 
     assemblyai_api_key: SecretStr | None = None
+    scriptivox_api_key: SecretStr | None = None
+    aitronos_api_key: SecretStr | None = None
+    aitronos_organization_id: SecretStr | None = None
     transcription_ledger_key: SecretStr | None = None
 
     def of(self, names: Iterable[str]) -> dict[str, str]:

@@ -9,10 +9,17 @@ import sys
 from collections.abc import Generator, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 
 from transcription_pipeline_tests.postgres import PostgresServer, run_postgres
 from transcription_pipeline_tests.s3_servers import S3Server, run_ministack, run_moto
+
+# A loaded machine is slow, not wrong: what is generated is bounded by the number of examples.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 _OUTSIDE = ("AWS_", "TRANSCRIPTION", "PLAUD_", "SCRIPTIVOX_", "ASSEMBLYAI_", "AITRONOS_", "PG")
 for _name in list(os.environ):

@@ -22,7 +22,7 @@ import click
 
 from transcription_pipeline.analytics.tables import list_tables
 from transcription_pipeline.analytics.views import open_views, run_query
-from transcription_pipeline.cli.embedded import Embedded, run_embedded
+from transcription_pipeline.cli.embedded import Embedded, run_embedded, stop_all
 from transcription_pipeline.cli.output import (
     OK,
     SOMETHING_FAILED,
@@ -101,10 +101,7 @@ def ui(port: int) -> int:
         except KeyboardInterrupt:
             return OK
         finally:
-            for child in children:
-                child.terminate()
-            for child in children:
-                child.wait()
+            stop_all(children)
     complaints.print("the UI or the daemon ended by itself", style="red")
     return SOMETHING_FAILED
 

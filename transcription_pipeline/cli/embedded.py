@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,9 +121,17 @@ def _stopped_at_the_end(process: subprocess.Popen[bytes] | subprocess.Popen[str]
     try:
         yield
     finally:
+        stop_all([process])
+
+
+def stop_all(processes: Sequence[subprocess.Popen[bytes] | subprocess.Popen[str]]) -> None:
+    """Ask processes to end, and end those that take too long over it."""
+    for process in processes:
         process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + STOP_S
+    for process in processes:
         try:
-            process.wait(STOP_S)
+            process.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

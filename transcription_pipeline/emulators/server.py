@@ -33,7 +33,7 @@ from transcription_pipeline.emulators.control import make_control_routes
 from transcription_pipeline.emulators.wire import FaultLayer, WireProtocol
 from transcription_pipeline.errors import ConfigurationError
 
-PROVIDERS = ("assemblyai",)
+PROVIDERS = ("aitronos", "assemblyai", "scriptivox")
 _HOST = "127.0.0.1"
 _KEEP_ALIVE_S = 60
 """Idle connections are kept for a minute; how long the real service keeps them is not documented."""
@@ -63,10 +63,18 @@ def make_service(
     """
     backstage = Backstage(clock=clock, state=state)
     try:
+        if name == "aitronos":
+            from transcription_pipeline.emulators.aitronos.app import Aitronos
+
+            return Aitronos(backstage, dict(settings or {}))
         if name == "assemblyai":
             from transcription_pipeline.emulators.assemblyai.app import AssemblyAI
 
             return AssemblyAI(backstage, dict(settings or {}))
+        if name == "scriptivox":
+            from transcription_pipeline.emulators.scriptivox.app import Scriptivox
+
+            return Scriptivox(backstage, dict(settings or {}))
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"emulator {name}: {error}") from error
     raise ConfigurationError(f"no emulator for {name!r}; there are {', '.join(PROVIDERS)}")

@@ -14,14 +14,13 @@ from typing import Any
 from transcription_pipeline.providers.base import Audio, Cost
 
 # 119 codes, no regional tags; ``jw``, not ``jv``. Anything else is answered 400 INVALID_REQUEST.
-LANGUAGES = frozenset(
-    """
+_LANGUAGES = """
     af sq am ar hy as ast az ba eu be bn bs br bg yue ca ceb ckb zh hr cs da nl en et fo fi fr ff gl
     ka de el gu ht ha haw he hi hu is ig id ga it ja jw kea kam kn kk km ko ky lo la lv ln lt lg luo
     lb mk mg ms ml mt mi mr mn my ne nso no ny nn oc or om ps fa pl pt pa ro ru sa sr sn sd si sk sl
     so es su sw sv tl tg ta tt te th bo tr tk uk umb ur uz vi cy wo xh yi yo zu
-    """.split()
-)
+"""
+LANGUAGES = frozenset(_LANGUAGES.split())
 MAX_SPEAKERS = 50
 MAX_URL_CHARS = 2048
 """API reference: ``url`` up to 2048 characters; with session tokens S3 signs longer ones."""
@@ -74,11 +73,11 @@ def find_problems(options: Mapping[str, Any]) -> list[str]:
     """Say what Scriptivox could not honour of these options, each by its name."""
     fields, problems = make_fields(options), []
     language, speakers = fields.get("language"), fields.get("speaker_count")
-    if "language" in fields and language not in LANGUAGES:
+    if "language" in fields and (not isinstance(language, str) or language not in LANGUAGES):
         problems.append(f"language {language!r} is none of its {len(LANGUAGES)} codes")
     if "speaker_count" in fields:
-        is_count = isinstance(speakers, int) and not isinstance(speakers, bool)
-        if not is_count or not 1 <= speakers <= MAX_SPEAKERS:
+        # bool is an int, too
+        if type(speakers) is not int or not 1 <= speakers <= MAX_SPEAKERS:
             problems.append(f"speakers_expected must be between 1 and {MAX_SPEAKERS}")
         if fields["diarize"] is not True:
             problems.append("speakers_expected needs diarize = true")

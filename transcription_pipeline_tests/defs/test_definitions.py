@@ -33,7 +33,15 @@ def test_the_graph_is_spelled_out(defs: dg.Definitions) -> None:
     assert jobs == {"transcribe", "catalogue"}
     assert {sensor.name for sensor in repository.sensor_defs} == {"new_recordings", "jobs_due"}
     assert {schedule.name for schedule in repository.schedule_defs} == {"settle_daily"}
-    assert set(defs.resources or {}) == {"ledger", "audio_bucket", "lake", "assemblyai", "local"}
+    assert set(defs.resources or {}) == {
+        "ledger",
+        "audio_bucket",
+        "lake",
+        "aitronos",
+        "assemblyai",
+        "local",
+        "scriptivox",
+    }
 
 
 def test_partitions_are_days_and_providers(defs: dg.Definitions) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from transcription_pipeline import pipeline
 from transcription_pipeline.domain.job import make_attempt_id
@@ -24,7 +24,7 @@ from transcription_pipeline.ledger.changes import Probed
 from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline.pipeline import Written
 from transcription_pipeline.providers.assemblyai import SETTLE, AssemblyAIProvider
-from transcription_pipeline.providers.base import AudioDelivery
+from transcription_pipeline.providers.base import AudioDelivery, Provider
 from transcription_pipeline.providers.http import Patience
 from transcription_pipeline.storage.folder import FolderStore
 from transcription_pipeline.storage.layout import BucketAddress
@@ -65,6 +65,12 @@ class Scene:
     offset_s: float = 0.0
     keys: dict[str, str] = field(default_factory=dict)
     """recording_id → key."""
+    provider: ClassVar[str] = PROVIDER
+
+    @staticmethod
+    def make_client(base_url: str, **arguments: Any) -> Callable[[], Provider]:
+        """Return a constructor of clients for an emulator; scenes of other providers override it."""
+        return make_client(base_url, **arguments)
 
     @classmethod
     def build(
@@ -85,14 +91,14 @@ class Scene:
             audio=S3ObjectStore(BucketAddress(bucket, ""), make_client=lambda: client),
             audio_prefix="",
             lake=FolderStore(folder / "lake"),
-            routes=(Route(match="**", providers=(PROVIDER,), options={"diarize": True}),),
-            make_provider={PROVIDER: make_client(emulator.base_url, **provider)},
-            limits={PROVIDER: LIMITS},
+            routes=(Route(match="**", providers=(cls.provider,), options={"diarize": True}),),
+            make_provider={cls.provider: cls.make_client(emulator.base_url, **provider)},
+            limits={cls.provider: LIMITS},
             first_day=date(2026, 1, 1),
             now=lambda: datetime.now(UTC) + timedelta(seconds=scene.offset_s),
         )
         scene.offset_s = emulator.control("clock")["now"] - scene.tools.now().timestamp()
-        scene.tools.ledger.save_wait_model(PROVIDER, learn_fast_jobs())
+        scene.tools.ledger.save_wait_model(cls.provider, learn_fast_jobs())
         return scene
 
     def put(self, keys: Iterable[str], seconds: float = 1.0) -> None:
@@ -114,7 +120,7 @@ class Scene:
             )
             for number in range(count)
         ]
-        at, wishes = self.tools.now(), {PROVIDER: {"diarize": True}}
+        at, wishes = self.tools.now(), {self.provider: {"diarize": True}}
         self.tools.ledger.record_recordings(
             [(audio, wishes) for audio in found], first_day=date(2026, 1, 1), at=at
         )
@@ -130,17 +136,17 @@ class Scene:
 
     def limit(self, **changes: Any) -> None:
         """Change what bounds the runs to come."""
-        limits = replace(self.tools.limits[PROVIDER], **changes)
-        self.tools = replace(self.tools, limits={PROVIDER: limits})
+        limits = replace(self.tools.limits[self.provider], **changes)
+        self.tools = replace(self.tools, limits={self.provider: limits})
 
     def use(self, **provider: Any) -> None:
         """Talk to the provider differently from now on."""
-        factory = make_client(**{"base_url": self.emulator.base_url, **provider})
-        self.tools = replace(self.tools, make_provider={PROVIDER: factory})
+        factory = self.make_client(**{"base_url": self.emulator.base_url, **provider})
+        self.tools = replace(self.tools, make_provider={self.provider: factory})
 
     async def transcribe(self) -> RunReport | None:
         """Start one run on the running loop."""
-        return await pipeline.transcribe(self.tools, self.day, PROVIDER)
+        return await pipeline.transcribe(self.tools, self.day, self.provider)
 
     def run(self) -> RunReport:
         """Do one run to its end."""
@@ -150,7 +156,7 @@ class Scene:
 
     def write(self) -> Written:
         """Write the tables."""
-        written = pipeline.write(self.tools, self.day, PROVIDER)
+        written = pipeline.write(self.tools, self.day, self.provider)
         assert written is not None
         return written
 
