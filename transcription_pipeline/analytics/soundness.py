@@ -119,7 +119,9 @@ def compare_word_counts(lake: ObjectStore, day: str, provider: str) -> Finding:
 
 def _word_counts(lake: ObjectStore, day: str, provider: str) -> dict[str, int]:
     rows = _read(lake, "transcripts", day, provider).select(["recording_id", "word_count"])
-    return {row["recording_id"]: row["word_count"] for row in rows.to_pylist()}
+    counts = {row["recording_id"]: row["word_count"] for row in rows.to_pylist()}
+    # A provider whose answers carry no words at all has nothing to compare.
+    return counts if any(counts.values()) else {}
 
 
 def _read(lake: ObjectStore, name: str, day: str, provider: str) -> pa.Table:

@@ -39,12 +39,14 @@ from transcription_pipeline.providers.aitronos_answers import (
 )
 from transcription_pipeline.providers.aitronos_books import SENTENCES_LIMIT, Books, path_of
 from transcription_pipeline.providers.aitronos_options import (
+    CONTENT_TYPES,
     CURRENCY,
     OPTIONS,
     find_problems,
     make_fields,
     price_job,
 )
+from transcription_pipeline.providers.answers import redact
 from transcription_pipeline.providers.base import (
     Audio,
     AudioDelivery,
@@ -57,7 +59,7 @@ from transcription_pipeline.providers.base import (
     Survey,
     Verdict,
 )
-from transcription_pipeline.providers.http import Patience, ProviderHttp, redact
+from transcription_pipeline.providers.http import Patience, ProviderHttp
 from transcription_pipeline.settings import AitronosSettings
 
 __all__ = ["NAME", "OPTIONS", "SECRETS", "AitronosProvider", "find_problems", "open_provider"]
@@ -139,10 +141,12 @@ class AitronosProvider:
             return audio
         # "Upload audio": multipart, the file in the field "file".
         boundary = f"tp{audio.recording_id}"
-        name = f"{audio.recording_id}.{audio.facts.container if audio.facts else 'audio'}"
+        container = audio.facts.container if audio.facts else "audio"
+        name = f"{audio.recording_id}.{container}"
+        kind = CONTENT_TYPES.get(container, "application/octet-stream")
         head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-            "Content-Type: application/octet-stream\r\n\r\n"
+            f"Content-Type: {kind}\r\n\r\n"
         ).encode()
         tail = f"\r\n--{boundary}--\r\n".encode()
         try:

@@ -19,8 +19,8 @@ import msgspec
 
 from transcription_pipeline.domain.job import Attempt
 from transcription_pipeline.errors import UnexpectedResponse
+from transcription_pipeline.providers.answers import Response, describe_error, parse_retry_after
 from transcription_pipeline.providers.base import Observation, Phase, Submission, Verdict
-from transcription_pipeline.providers.http import Response, describe_error, parse_retry_after
 
 NAME = "aitronos"
 # The samples show trans_ and 32 hexadecimal digits; the prefix alone is documented.

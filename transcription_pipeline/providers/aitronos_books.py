@@ -22,7 +22,8 @@ from transcription_pipeline.providers.aitronos_answers import (
     read,
     read_instant,
 )
-from transcription_pipeline.providers.http import ProviderHttp, Response
+from transcription_pipeline.providers.answers import Response
+from transcription_pipeline.providers.http import ProviderHttp
 
 LIST_LIMIT = 100
 """Most rows per page of the list ("List transcriptions")."""

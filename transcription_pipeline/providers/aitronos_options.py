@@ -21,6 +21,15 @@ MICROS = 1_000_000
 OPTIONS = frozenset({"language", "diarize", "speakers_expected", "redact_pii"})
 """The common options there is a field for, and an answer that can carry what they ask."""
 
+CONTENT_TYPES = {
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "m4a": "audio/mp4",
+    "flac": "audio/flac",
+    "ogg": "audio/ogg",
+}
+"""What probing calls a container → how an upload names it: the five formats of "Upload audio"."""
+
 _SECTIONS = (
     "transcription_options",
     "speaker_analysis",

@@ -23,6 +23,7 @@ from transcription_pipeline.errors import (
     RequestRejected,
     UnexpectedResponse,
 )
+from transcription_pipeline.providers.answers import redact
 from transcription_pipeline.providers.assemblyai_answers import (
     JOB_ID,
     OVER,
@@ -48,11 +49,7 @@ from transcription_pipeline.providers.base import (
     Survey,
     Verdict,
 )
-from transcription_pipeline.providers.http import (
-    Patience,
-    ProviderHttp,
-    redact,
-)
+from transcription_pipeline.providers.http import Patience, ProviderHttp
 from transcription_pipeline.settings import AssemblyAISettings
 
 NAME = "assemblyai"

@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from transcription_pipeline.domain.job import Attempt
+from transcription_pipeline.providers.answers import Response, describe_error, parse_retry_after
 from transcription_pipeline.providers.base import Observation, Phase, Submission, Verdict
-from transcription_pipeline.providers.http import Response, describe_error, parse_retry_after
 
 OVER = frozenset({"completed", "error"})
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")

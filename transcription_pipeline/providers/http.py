@@ -11,16 +11,12 @@ kept-alive connection that the server closes is indistinguishable from one that 
 
 from __future__ import annotations
 
-import re
 import socket
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import aiohttp
-import msgspec
 import stamina
 from aiohttp.abc import ResolveResult
 from stamina.instrumentation import LoggingOnRetryHook, set_on_retry_hooks
@@ -34,6 +30,7 @@ from transcription_pipeline.errors import (
     RequestRejected,
     UnexpectedResponse,
 )
+from transcription_pipeline.providers.answers import Response, describe_error, parse_retry_after
 from transcription_pipeline.providers.elsewhere import find_objection, is_public
 from transcription_pipeline.providers.throttle import Throttle
 
@@ -46,10 +43,8 @@ READ_S = 60.0
 """Silence between bytes. A shorter one would manufacture doubt about paid requests."""
 LONGEST_SLEEP_S = 120.0
 """A longer wait is not slept but becomes the job's next due instant."""
-MAX_RETRY_AFTER_S = 900.0
 RETRIES = 6
 
-_URL = re.compile(r"https?://\S+", re.IGNORECASE)
 _Carries = Literal["free", "paid", "elsewhere"]
 """What kind of request a connection carries; no two kinds share one."""
 
@@ -64,28 +59,6 @@ class Patience:
     retries: int = RETRIES
     retry_wait_s: float = 0.5
     """The first wait; it doubles, with jitter."""
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """One answer, read whole."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
-
-    def json(self, provider: str, operation: str) -> Any:
-        """Decode the body; raises ``UnexpectedResponse`` for anything but JSON."""
-        try:
-            return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            kind = self.headers.get("Content-Type", "no content type").split(";")[0]
-            raise UnexpectedResponse(
-                f"not JSON ({kind}, {len(self.body)} bytes)",
-                provider=provider,
-                operation=operation,
-                status_code=self.status,
-            ) from None
 
 
 class ProviderHttp:
@@ -373,46 +346,6 @@ class _PublicResolver(aiohttp.ThreadedResolver):
 def _transfer_s(size_bytes: int) -> float:
     # One minute, and a second per 256 KiB: slower than that is no transfer.
     return 60.0 + size_bytes / (256 * 1024)
-
-
-def describe_error(body: bytes) -> str:
-    """Return the provider's own error text, one line, without URLs; for any body."""
-    try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return f"an answer of {len(body)} bytes that is not JSON"
-    text = value.get("error") or value.get("message") if isinstance(value, dict) else None
-    if isinstance(text, dict):
-        text = ": ".join(part for n in ("code", "message") if isinstance(part := text.get(n), str))
-    return redact(text) if isinstance(text, str) and text else "no reason given"
-
-
-def redact(text: str) -> str:
-    """Take URLs (which may be signed) out of a text and keep one line of at most 200 characters.
-
-    Only printable characters stay: the text goes to logs, terminals and databases.
-    """
-    plain = "".join(c if c.isprintable() else " " for c in _URL.sub("<url>", text))
-    return " ".join(plain.split())[:200]
-
-
-def parse_retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Read ``Retry-After`` as seconds, 0 to 900; None when absent or senseless (RFC 9110 §10.2.3)."""
-    value = headers.get("Retry-After", "").strip()
-    if not value:
-        return None
-    if value.isascii() and value.isdigit():
-        seconds = float(value[:9])
-    else:
-        try:
-            at = parsedate_to_datetime(value)
-            if at.tzinfo is None:
-                at = at.replace(tzinfo=UTC)
-            seconds = (at - (now or datetime.now(UTC))).total_seconds()
-        # The parser is not proof against every text, nor the subtraction against every zone.
-        except (ValueError, TypeError, IndexError, OverflowError):
-            return None
-    return max(0.0, min(seconds, MAX_RETRY_AFTER_S))
 
 
 def _may_retry(error: Exception) -> bool | float:

@@ -18,6 +18,7 @@ import msgspec
 
 from transcription_pipeline.domain.job import Attempt
 from transcription_pipeline.errors import JobUnknown, UnexpectedResponse
+from transcription_pipeline.providers.answers import redact
 from transcription_pipeline.providers.base import (
     Audio,
     AudioDelivery,
@@ -30,7 +31,7 @@ from transcription_pipeline.providers.base import (
     Survey,
     Verdict,
 )
-from transcription_pipeline.providers.http import Patience, redact
+from transcription_pipeline.providers.http import Patience
 from transcription_pipeline.providers.scriptivox_answers import JOB_ID, judge_replay, observe_job
 from transcription_pipeline.providers.scriptivox_api import NAME, Balance, ScriptivoxApi
 from transcription_pipeline.providers.scriptivox_options import (

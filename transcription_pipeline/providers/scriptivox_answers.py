@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
+from transcription_pipeline.providers.answers import Response, describe_error, parse_retry_after
 from transcription_pipeline.providers.base import Observation, Phase, Submission, Verdict
-from transcription_pipeline.providers.http import Response, describe_error, parse_retry_after
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 """UUIDs by the API reference; the quickstart's sample says ``txn-456``."""

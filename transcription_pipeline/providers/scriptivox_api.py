@@ -20,8 +20,9 @@ from transcription_pipeline.errors import (
     RequestRejected,
     UnexpectedResponse,
 )
+from transcription_pipeline.providers.answers import Response, redact
 from transcription_pipeline.providers.base import Submission, Verdict
-from transcription_pipeline.providers.http import Patience, ProviderHttp, Response, redact
+from transcription_pipeline.providers.http import Patience, ProviderHttp
 from transcription_pipeline.providers.scriptivox_answers import (
     BROKEN,
     JOB_ID,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcription_pipeline.errors import UnexpectedResponse
-from transcription_pipeline.providers.http import (
+from transcription_pipeline.providers.answers import (
     MAX_RETRY_AFTER_S,
     Response,
     describe_error,
