@@ -205,3 +205,17 @@ def test_emulate_prints_one_json_line_when_ready(world: World) -> None:
     assert line["provider"] == "assemblyai"
     assert line["base_url"].startswith("http://127.0.0.1:")
     assert (process.returncode, out) == (0, ""), err
+
+
+def test_the_lake_may_be_a_bucket(world: World) -> None:
+    """With an S3 lake the whole flow ends in the bucket, and SQL reads it there."""
+    world.put("appointment.flac")
+    lake = {"TRANSCRIPTION__STORAGE__LAKE": f"s3://{world.s3.create_bucket()}/deep/lake/"}
+    world.tp("run", **lake)
+    rows = world.json("query", "select provider, count(*) n from utterances group by 1", **lake)
+    assert {row["provider"] for row in rows} == {"assemblyai", "local"}
+    listed = {table["table"]: table for table in world.json("tables", **lake)}
+    assert listed["transcripts"]["rows"] == 2
+    assert listed["transcripts"]["path"].startswith("s3://")
+    assert not (world.folder / "lake").exists()
+    assert world.json("run", **lake)["new"] == 0
