@@ -70,7 +70,7 @@ def build_tools(settings: Settings) -> Tools:
         lake=build_lake(settings),
         routes=routes,
         make_provider=build_provider_factories(settings),
-        limits={name: build_limits(settings, name) for name in settings.enabled_providers},
+        limits={name: build_limits(settings, name) for name in REGISTRY},
         first_day=settings.partitions.start,
     )
 
@@ -132,13 +132,13 @@ def build_routes(settings: Settings) -> tuple[Route, ...]:
 
 
 def build_provider_factories(settings: Settings) -> dict[str, Callable[[], Provider]]:
-    """Return a constructor per enabled provider; it raises where credentials are missing."""
+    """Return a constructor per provider; it raises where credentials are missing."""
 
     def open_named(name: str) -> Provider:
         entry = REGISTRY[name]
         return entry.open(getattr(settings.providers, name), settings.secrets.of(entry.secrets))
 
-    return {name: partial(open_named, name) for name in settings.enabled_providers}
+    return {name: partial(open_named, name) for name in REGISTRY}
 
 
 def build_limits(settings: Settings, provider: str) -> RunLimits:

@@ -2,7 +2,8 @@
 
 Everything the command line, the Dagster assets and the tests do with recordings is a call into this
 file. It adds no state: the ledger decides, and every function here may run twice. The four steps in
-the middle stream through one run and are told in ``engine.py``.
+the middle stream through one run and are told in ``engine/``; the last two are done batch by batch in
+``publishing.py``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from transcription_pipeline.errors import NormaliseError
 from transcription_pipeline.ledger.changes import Lease
 from transcription_pipeline.ledger.holders import make_holder
 from transcription_pipeline.ledger.instants import from_text
+from transcription_pipeline.ledger.reading import Partition
 from transcription_pipeline.publishing import normalise, record_published, replace_files
 from transcription_pipeline.storage.layout import make_table_key
 from transcription_pipeline.tables import parquet
@@ -120,6 +122,16 @@ def plan(routes: Sequence[Route], key: str) -> dict[str, dict[str, Any]] | None:
     if route is None:
         return None
     return {provider: route.options_for(provider) for provider in route.providers}
+
+
+def list_due(tools: Tools, *, is_fresh: bool | None = None) -> list[Partition]:
+    """Return the partitions with work that is due, see ``Ledger.list_due_partitions``.
+
+    Providers that no route names any more are left out: their jobs wait until one does.
+    """
+    named = {name for route in tools.routes for name in (*route.providers, *route.fallback)}
+    due = tools.ledger.list_due_partitions(tools.now(), is_fresh=is_fresh)
+    return [partition for partition in due if partition.provider in named]
 
 
 async def transcribe(

@@ -59,7 +59,9 @@ def demo(as_json: bool) -> int:
         _say(as_json, f"{len(entries)} sample recordings in the bucket, {put} of them new")
         is_well = _drive(world, as_json)
         with open_tools(world.settings) as tools:
-            surprises = _compare_with_manifest(tools, entries)
+            surprises = _compare_with_manifest(
+                tools, entries, len(world.settings.enabled_providers)
+            )
             outcome = _gather(world, tools)
     outcome |= {
         "new_objects": put,
@@ -152,7 +154,9 @@ def _drive(world: Embedded, as_json: bool) -> bool:
     return code == 0
 
 
-def _compare_with_manifest(tools: Tools, entries: Sequence[Mapping[str, Any]]) -> list[str]:
+def _compare_with_manifest(
+    tools: Tools, entries: Sequence[Mapping[str, Any]], provider_count: int
+) -> list[str]:
     """Return a line for everything that did not end where the manifest says."""
     found: dict[str, list[dict[str, Any]]] = {}
     for job in tools.ledger.read_jobs():
@@ -160,7 +164,7 @@ def _compare_with_manifest(tools: Tools, entries: Sequence[Mapping[str, Any]]) -
     surprises = []
     for entry in entries:
         jobs = found.get(entry["key"], [])
-        if len(jobs) != len(tools.make_provider):
+        if len(jobs) != provider_count:
             surprises.append(f"{_short(entry['key'])}: {len(jobs)} jobs")
         for job in jobs:
             ended = (job["state"], job["cause"] if job["state"] == "quarantined" else None)

@@ -140,7 +140,7 @@ def exit_code_of(status: dict[str, Any]) -> int:
 async def _carry_until_quiet(tools: Tools, progress: Progress) -> None:
     at_once = asyncio.Semaphore(PARTITIONS_AT_ONCE)
     patience_s = LEASES_S
-    while partitions := tools.ledger.list_due_partitions(tools.now()):
+    while partitions := pipeline.list_due(tools):
         done = await asyncio.gather(
             *(_carry(tools, p.day, p.provider, at_once, progress) for p in partitions)
         )
@@ -195,7 +195,7 @@ def _progress(as_json: bool) -> Progress:
 
 def _price_due(tools: Tools) -> list[dict[str, Any]]:
     rows = []
-    for partition in tools.ledger.list_due_partitions(tools.now()):
+    for partition in pipeline.list_due(tools):
         client = tools.make_provider[partition.provider]()
         work = tools.ledger.list_work(partition.day, partition.provider, tools.now())
         unsent = [item for item in work if item.attempt is None]

@@ -86,7 +86,7 @@ def _requests(
     )
     runs = chain.from_iterable(instance.get_runs(filters=f) for f in filters)
     live = {(run.job_name, run.tags.get(PARTITION_TAG)) for run in runs}
-    due = tools.ledger.list_due_partitions(tools.now(), is_fresh=is_fresh)
+    due = pipeline.list_due(tools, is_fresh=is_fresh)
     for partition in due[:REQUESTS_PER_TICK]:
         key = make_key(partition.day, partition.provider)
         if (TRANSCRIBE, str(key)) not in live:

@@ -219,3 +219,15 @@ def test_the_lake_may_be_a_bucket(world: World) -> None:
     assert listed["transcripts"]["path"].startswith("s3://")
     assert not (world.folder / "lake").exists()
     assert world.json("run", **lake)["new"] == 0
+
+
+def test_jobs_of_a_provider_no_route_names_any_more_wait(world: World, tmp_path: Path) -> None:
+    """Taking a provider out of the routes stops its jobs; the others go on and nothing is lost."""
+    world.put("appointment.flac")
+    world.tp("discover")
+    config = tmp_path / "local-only.toml"
+    config.write_text('[[routes]]\nmatch = "**"\nproviders = ["local"]\n')
+    counts = world.json("run", TRANSCRIPTION_CONFIG=str(config))["by_provider"]
+    assert counts["local"]["published"] == 1
+    assert counts["assemblyai"]["in_progress"] == 1
+    assert world.emulator.request_counts().get("submit", 0) == 0
