@@ -96,7 +96,9 @@ def ui(port: int) -> int:
         console.print(f"bucket        {world.settings.storage.audio} at {world.endpoint_url}")
         console.print("drop a file   " + _upload_command(world), soft_wrap=True)
         console.print("stop          Ctrl-C")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Said for both: a shell's background job starts with SIGINT ignored.
+            signal.signal(number, signal.default_int_handler)
         try:
             while all(child.poll() is None for child in children):
                 time.sleep(0.5)
