@@ -124,11 +124,30 @@ def plan(routes: Sequence[Route], key: str) -> dict[str, dict[str, Any]] | None:
     return {provider: route.options_for(provider) for provider in route.providers}
 
 
+def fall_back(tools: Tools) -> int:
+    """Give each job that failed at no cost to the next provider its route names under ``fallback``.
+
+    Decided once per failed job: a route that is changed later pays for nothing by itself. Returns
+    how many jobs were added. Safe to repeat: yes.
+    """
+    added = 0
+    for failed in tools.ledger.list_failed_unpaid():
+        route = find_route(tools.routes, failed.key.removeprefix(tools.audio_prefix))
+        present = tools.ledger.find_providers([failed.recording_id])[failed.recording_id]
+        following = [name for name in (route.fallback if route else ()) if name not in present]
+        wish = (following[0], route.options_for(following[0])) if route and following else None
+        is_new = tools.ledger.record_fallback(failed, wish, at=tools.now())
+        added += is_new and wish is not None
+    return added
+
+
 def list_due(tools: Tools, *, is_fresh: bool | None = None) -> list[Partition]:
     """Return the partitions with work that is due, see ``Ledger.list_due_partitions``.
 
-    Providers that no route names any more are left out: their jobs wait until one does.
+    What failed at no cost is given to its fallback first, so that no crash can forget it. Providers
+    that no route names any more are left out: their jobs wait until one does.
     """
+    fall_back(tools)
     named = {name for route in tools.routes for name in (*route.providers, *route.fallback)}
     due = tools.ledger.list_due_partitions(tools.now(), is_fresh=is_fresh)
     return [partition for partition in due if partition.provider in named]

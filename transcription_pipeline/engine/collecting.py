@@ -51,10 +51,11 @@ class Collecting:
             async with self._at_once:
                 await self._keep_answer(item, attempt, seen)
         elif seen.phase is Phase.FAILED and attempt.state is _S.ACCEPTED:
-            await self._fail(item, attempt, seen.cause or "provider_error", seen.is_retryable)
+            await self._fail(item, attempt, seen)
         elif seen.phase is Phase.UNKNOWN_JOB and self._place.provider.capabilities.is_free:
             # Nothing was paid, so doing it again is the answer.
-            await self._fail(item, attempt, "answer_lost", is_retryable=True)
+            lost = replace(seen, phase=Phase.FAILED, cause="answer_lost", is_retryable=True)
+            await self._fail(item, attempt, lost)
         else:
             # It was accepted, perhaps paid, and is gone: only a person can decide.
             cause = seen.cause or "job_unknown_to_provider"
@@ -91,13 +92,15 @@ class Collecting:
         if attempt.accepted_at:
             report.latencies_s.append((at - attempt.accepted_at).total_seconds())
 
-    async def _fail(self, item: WorkItem, attempt: Attempt, cause: str, is_retryable: bool) -> None:
-        place = self._place
-        may_retry = is_retryable and attempt.number < place.limits.max_attempts
+    async def _fail(self, item: WorkItem, attempt: Attempt, seen: Observation) -> None:
+        place, cause = self._place, seen.cause or "provider_error"
+        may_retry = seen.is_retryable and attempt.number < place.limits.max_attempts
+        is_unpaid = seen.is_unpaid or seen.is_retryable or place.provider.capabilities.is_free
         await place.move(
             attempt,
             _S.FAILED,
             cause=cause,
+            values={"cost_micros": 0} if is_unpaid else None,
             job_state=JobState.IN_PROGRESS if may_retry else None,
             due=place.now() + RETRY_AFTER * 2**attempt.number if may_retry else None,
         )

@@ -1,23 +1,20 @@
 """The door to the ledger: what the pipeline, the sensors and the commands may do with it.
 
-Writes are here and in ``changes.py``; questions that only read are in ``reading.py``, whose methods
-this class inherits. All methods block and are safe to call from any thread; on an event loop use
+Writes are here and in ``changes.py``; leases and gates in ``guarding.py``, questions that only read
+in ``reading.py`` and ``overview.py``, whose methods this class inherits. All methods block and are safe to call from any thread; on an event loop use
 ``group_commit.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, select, update
 
 from transcription_pipeline.domain.job import (
+    AttemptState,
     Job,
     JobState,
     make_job_id,
@@ -30,16 +27,16 @@ from transcription_pipeline.ledger import schema
 from transcription_pipeline.ledger.applying import apply_changes, in_chunks
 from transcription_pipeline.ledger.changes import Change, Lease
 from transcription_pipeline.ledger.database import open_engine
-from transcription_pipeline.ledger.holders import is_certainly_dead
+from transcription_pipeline.ledger.guarding import LedgerGuards
 from transcription_pipeline.ledger.instants import to_text
-from transcription_pipeline.ledger.reading import LedgerReading
+from transcription_pipeline.ledger.rows import FailedJob
 from transcription_pipeline.ledger.sealing import Seal
 
 Wishes = Mapping[str, Mapping[str, object]]
 """Provider → options: what a route wants for one recording."""
 
 
-class Ledger(LedgerReading):
+class Ledger(LedgerGuards):
     """One open ledger. Every public write is one durable transaction."""
 
     def __init__(self, engine: Engine, seal: Seal | None = None) -> None:
@@ -122,26 +119,55 @@ class Ledger(LedgerReading):
     def record_job(
         self, recording_id: str, provider: str, options: Mapping[str, object], *, at: datetime
     ) -> Job:
-        """Add one job beside those the route named (a fallback, or other options on request)."""
+        """Add one job beside those the route named (a new provider, or other options on request)."""
         with self._write() as connection:
-            r, j = schema.recordings.c, schema.jobs.c
-            # Locked, so that two processes do not both count the provider (PostgreSQL).
-            query = select(r.day).where(r.recording_id == recording_id).with_for_update()
-            day = connection.execute(query).scalar()
-            if day is None:
-                raise LedgerError(f"recording {recording_id} is not in the ledger")
-            row = _job_row(recording_id, day, provider, options, to_text(at))
-            here = (j.recording_id == recording_id) & (j.provider == provider)
-            found = set(connection.execute(select(j.job_id).where(here)).scalars())
-            if row["job_id"] not in found:
-                connection.execute(self._insert(schema.jobs), [row])
-            if not found:  # other options for the same provider are still one provider
-                connection.execute(
-                    update(schema.recordings)
-                    .where(r.recording_id == recording_id)
-                    .values(provider_count=r.provider_count + 1, updated_at=to_text(at))
-                )
-        return self.get_job(str(row["job_id"]))
+            job_id = self._add_job(connection, recording_id, provider, options, to_text(at))
+        return self.get_job(job_id)
+
+    def record_fallback(
+        self, failed: FailedJob, wish: tuple[str, Mapping[str, object]] | None, *, at: datetime
+    ) -> bool:
+        """Decide, once and for all, who takes over from a failed job.
+
+        ``wish`` is a provider and its options; None means nobody. Returns False when it was decided
+        before. Safe to repeat: yes, the decision and the new job are one transaction.
+        """
+        j, now = schema.jobs.c, to_text(at)
+        undecided = (j.job_id == failed.job_id) & j.fallback_at.is_(None)
+        with self._write() as connection:
+            decide = update(schema.jobs).where(undecided).values(fallback_at=now)
+            if connection.execute(decide).rowcount != 1:
+                return False
+            if wish is not None:
+                self._add_job(connection, failed.recording_id, *wish, now)
+        return True
+
+    def _add_job(
+        self,
+        connection: Connection,
+        recording_id: str,
+        provider: str,
+        options: Mapping[str, object],
+        now: str,
+    ) -> str:
+        r, j = schema.recordings.c, schema.jobs.c
+        # Locked, so that two processes do not both count the provider (PostgreSQL).
+        query = select(r.day).where(r.recording_id == recording_id).with_for_update()
+        day = connection.execute(query).scalar()
+        if day is None:
+            raise LedgerError(f"recording {recording_id} is not in the ledger")
+        row = _job_row(recording_id, day, provider, options, now)
+        here = (j.recording_id == recording_id) & (j.provider == provider)
+        found = set(connection.execute(select(j.job_id).where(here)).scalars())
+        if row["job_id"] not in found:
+            connection.execute(self._insert(schema.jobs), [row])
+        if not found:  # other options for the same provider are still one provider
+            connection.execute(
+                update(schema.recordings)
+                .where(r.recording_id == recording_id)
+                .values(provider_count=r.provider_count + 1, updated_at=now)
+            )
+        return str(row["job_id"])
 
     def commit(
         self, changes: Sequence[Change], lease: Lease | None = None
@@ -173,87 +199,6 @@ class Ledger(LedgerReading):
         except LedgerBusy as error:
             return error
 
-    @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except OperationalError as error:
-            raise LedgerBusy(f"the ledger did not take the write: {_kind_of(error)}") from None
-        # Not every refusal of a value is the database's: sqlite3 raises plain ones for text that
-        # is no Unicode and for integers beyond 64 bits.
-        except (SQLAlchemyError, UnicodeError, OverflowError) as error:
-            raise LedgerError(f"the ledger refused the write: {_kind_of(error)}") from None
-
-    def _insert(self, table: Table) -> Any:
-        """Return an INSERT of the dialect in use, which knows what to do on conflict."""
-        if self._engine.dialect.name == "postgresql":
-            return postgresql.insert(table)
-        return sqlite.insert(table)
-
-    def _replace(self, connection: Connection, table: Table, row: Mapping[str, object]) -> None:
-        statement = self._insert(table).values(**row)
-        keys = [column.name for column in table.primary_key]
-        changed = {name: statement.excluded[name] for name in row if name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
-
-    def acquire_lease(
-        self, day: str, provider: str, holder: str, *, at: datetime, ttl_s: float
-    ) -> Lease | None:
-        """Take the right to decide about a partition; None while somebody else holds it.
-
-        A lease that lapsed, or whose holder is certainly dead, is taken over with a higher fence,
-        which refuses the former holder's decisions from then on.
-        """
-        leases = schema.leases
-        here = (leases.c.day == day) & (leases.c.provider == provider)
-        until = to_text(at + timedelta(seconds=ttl_s))
-        with self._write() as connection:
-            row = connection.execute(select(leases).where(here).with_for_update()).one_or_none()
-            if row is None:
-                written = connection.execute(
-                    self._insert(leases)
-                    .values(day=day, provider=provider, holder=holder, fence=1, until_at=until)
-                    .on_conflict_do_nothing()
-                    .returning(leases.c.fence)  # no driver counts the rows of such an INSERT
-                )
-                return None if written.scalar() is None else Lease(day, provider, holder, 1)
-            is_free = row.holder in ("", holder) or row.until_at <= to_text(at)
-            if not is_free and not is_certainly_dead(row.holder):
-                return None
-            fence = row.fence + 1
-            connection.execute(
-                update(leases).where(here).values(holder=holder, fence=fence, until_at=until)
-            )
-        return Lease(day, provider, holder, fence)
-
-    def renew_lease(self, lease: Lease, *, at: datetime, ttl_s: float) -> bool:
-        """Prolong a lease; False when it was taken over."""
-        until = to_text(at + timedelta(seconds=ttl_s))
-        with self._write() as connection:
-            written = connection.execute(
-                update(schema.leases).where(*_is_lease(lease)).values(until_at=until)
-            )
-        return written.rowcount == 1
-
-    def release_lease(self, lease: Lease) -> None:
-        """Give a lease back so that the next holder need not wait for it to lapse."""
-        with self._write() as connection:
-            connection.execute(
-                update(schema.leases).where(*_is_lease(lease)).values(holder="", until_at="")
-            )
-
-    def close_gate(self, provider: str, reason: str, *, until: datetime, at: datetime) -> None:
-        """Send nothing paid to ``provider`` until an instant."""
-        with self._write() as connection:
-            row = {"reason": reason, "until_at": to_text(until), "at": to_text(at)}
-            self._replace(connection, schema.gates, {"provider": provider, **row})
-
-    def open_gate(self, provider: str) -> None:
-        """Let paid requests to ``provider`` through again."""
-        with self._write() as connection:
-            connection.execute(delete(schema.gates).where(schema.gates.c.provider == provider))
-
     def save_wait_model(self, provider: str, model: WaitModel) -> None:
         """Keep what was learned of a provider's pace; the better-founded model wins."""
         with self._write() as connection:
@@ -271,6 +216,42 @@ class Ledger(LedgerReading):
             row = {"day": day, "fingerprint": fingerprint}
             self._replace(connection, schema.publications, row)
 
+    def record_delivery(
+        self,
+        provider: str,
+        provider_job_id: str,
+        *,
+        status: str | None,
+        body_sha256: str,
+        at: datetime,
+    ) -> bool:
+        """Remember what a provider told by itself, and let the job it names be looked at now.
+
+        A hint: no attempt moves. Returns False for a delivery that was here before.
+        """
+        a, j, now = schema.attempts.c, schema.jobs.c, to_text(at)
+        row = {"provider": provider, "provider_job_id": provider_job_id, "status": status}
+        row |= {"body_sha256": body_sha256, "received_at": now}
+        table = schema.webhook_deliveries
+        with self._write() as connection:
+            written = connection.execute(
+                self._insert(table)
+                .values(**row)
+                .on_conflict_do_nothing()
+                .returning(table.c.delivery_id)
+            )
+            if written.scalar() is None:
+                return False
+            told_of = select(a.job_id).where(
+                a.provider == provider,
+                a.provider_job_id == provider_job_id,
+                a.state == AttemptState.ACCEPTED.value,
+            )
+            connection.execute(
+                update(schema.jobs).where(j.job_id.in_(told_of)).values(scheduled_at=None)
+            )
+        return True
+
     def _known(self, connection: Connection, ids: Sequence[str]) -> set[str]:
         column = schema.recordings.c.recording_id
         known: set[str] = set()
@@ -278,16 +259,6 @@ class Ledger(LedgerReading):
             query = select(column).where(column.in_(chunk))
             known.update(connection.execute(query).scalars())
         return known
-
-
-def _kind_of(error: Exception) -> str:
-    # The class alone: the text of a database error repeats the values of the statement.
-    return type(getattr(error, "orig", None) or error).__name__
-
-
-def _is_lease(lease: Lease) -> tuple[ColumnElement[bool], ...]:
-    c = schema.leases.c
-    return (c.day == lease.day, c.provider == lease.provider, c.fence == lease.fence)
 
 
 def _job_row(

@@ -30,6 +30,16 @@ class WorkItem:
     attempt_count: int
 
 
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    """A job that failed for good at no cost, and from which nobody has taken over yet."""
+
+    job_id: str
+    recording_id: str
+    key: str
+    """Complete object key of the recording."""
+
+
 ATTEMPT_COLUMNS = tuple(Attempt.__slots__)
 
 

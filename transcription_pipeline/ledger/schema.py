@@ -84,6 +84,7 @@ jobs = Table(
     Column("attempt_count", Integer, nullable=False, default=0),
     Column("scheduled_at", Text),  # not to be worked on before
     Column("deadline_at", Text),
+    Column("fallback_at", Text),  # when it was decided who takes over from it, if anybody
     Column("created_at", Text, nullable=False),
     Column("updated_at", Text, nullable=False),
     _one_of("state", JobState),
@@ -97,6 +98,9 @@ Index(
     sqlite_where=text("state = 'in_progress'"),
     postgresql_where=text("state = 'in_progress'"),
 )
+
+_FELL = text("state = 'failed' AND fallback_at IS NULL")
+Index("ix_jobs_failed", jobs.c.job_id, sqlite_where=_FELL, postgresql_where=_FELL)
 
 attempts = Table(
     "attempts",
@@ -212,6 +216,22 @@ leases = Table(
     Column("until_at", Text, nullable=False),
     PrimaryKeyConstraint("day", "provider", name="pk_leases"),
 )
+
+webhook_deliveries = Table(
+    "webhook_deliveries",  # what providers told by themselves: hints, and nothing is decided by them
+    metadata,
+    Column("delivery_id", RowNumber, primary_key=True, autoincrement=True),
+    Column("provider", Text, nullable=False),
+    Column("provider_job_id", Text, nullable=False),
+    Column("status", Text),  # the provider's own word
+    Column(
+        "body_sha256", Text, nullable=False
+    ),  # of the body, which may hold speech and is not kept
+    Column("received_at", Text, nullable=False),
+)
+_c = webhook_deliveries.c
+# Invariant: a delivery that is repeated is one delivery.
+Index("uq_webhook_deliveries_body", _c.provider, _c.body_sha256, unique=True)
 
 publications = Table(
     "publications",  # what the catalogue tables of a day were last written from

@@ -174,11 +174,11 @@ def make_observation(provider_job_id: str, answer: JobAnswer) -> Observation:
         return Observation(provider_job_id, Phase.RUNNING, status)
     # Which failures are refunded is not documented, so what this one cost is part of its cause, and
     # no second attempt is made on our own.
-    paid = answer.billing
+    paid, is_free = answer.billing, False
     if paid and paid.synapses_consumed and paid.synapses_refunded is not None:
         is_free = paid.synapses_refunded >= paid.synapses_consumed
         cause += "_refunded" if is_free else "_charged"
-    return Observation(provider_job_id, Phase.FAILED, status, cause=cause)
+    return Observation(provider_job_id, Phase.FAILED, status, cause=cause, is_unpaid=is_free)
 
 
 def belongs_to(job: Job, attempt: Attempt) -> bool | None:

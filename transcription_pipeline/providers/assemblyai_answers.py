@@ -88,10 +88,10 @@ def make_observation(job: Status, body: bytes | None) -> Observation:
         return Observation(job.id, Phase.COMPLETED, job.status, body=body)
     if job.status == "error":
         text = (job.error or "").lower()
-        for start, cause, is_retryable in _FAILURES:
-            if text.startswith(start):
-                return Observation(job.id, Phase.FAILED, job.status, cause, is_retryable)
-        return Observation(job.id, Phase.FAILED, job.status, "provider_error")
+        known = (reasons[1:] for reasons in _FAILURES if text.startswith(reasons[0]))
+        cause, is_retryable = next(known, ("provider_error", False))
+        # Failed jobs are free (the vendor's price page, read 2026-11-21).
+        return Observation(job.id, Phase.FAILED, job.status, cause, is_retryable, is_unpaid=True)
     return Observation(job.id, Phase.RUNNING, job.status)  # queued, processing, or a new word
 
 

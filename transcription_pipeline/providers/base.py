@@ -130,6 +130,8 @@ class Observation:
     """For failed jobs: a short code of ours, no URL in it."""
     is_retryable: bool = False
     """True when the failure cost nothing and another attempt may succeed."""
+    is_unpaid: bool = False
+    """True when the failure is known to have cost nothing; another provider may take over."""
     completed_at: datetime | None = None
     """The provider's own instant, where it gives one."""
     body: bytes | None = field(default=None, repr=False)

@@ -155,7 +155,11 @@ def observe_job(job: Job, body: bytes | None) -> Observation:
         code = job.error.get("code") if isinstance(job.error, dict) else None
         known = _FAILURES.get(code) if isinstance(code, str) else None
         cause, is_retryable = known or ("provider_error", False)
-        return Observation(job.id, Phase.FAILED, job.status, cause, is_retryable, at)
+        # A cancelled job's reservation is released (API reference).
+        is_unpaid = is_retryable or code == "CANCELLED"
+        return Observation(
+            job.id, Phase.FAILED, job.status, cause, is_retryable, is_unpaid, completed_at=at
+        )
     return Observation(job.id, Phase.RUNNING, job.status)
 
 
