@@ -34,6 +34,8 @@ class ProviderEntry:
     """The common options it can honour."""
     secrets: tuple[str, ...]
     """Its credentials, as named in ``Settings.secrets``."""
+    optional_secrets: tuple[str, ...]
+    """Credentials that only some options need."""
     open: Callable[[Any, Mapping[str, str]], Provider]
     """From its section of ``Settings.providers`` and its credentials to a client."""
     find_problems: Callable[[Mapping[str, Any]], list[str]]
@@ -49,6 +51,7 @@ REGISTRY: Mapping[str, ProviderEntry] = {
     module.NAME: ProviderEntry(
         frozenset(module.OPTIONS),
         module.SECRETS,
+        getattr(module, "OPTIONAL_SECRETS", ()),
         cast(Any, module.open_provider),
         getattr(module, "find_problems", _find_none),
     )
@@ -117,6 +120,9 @@ def build_routes(settings: Settings) -> tuple[Route, ...]:
             wishes = {**options, "extra": route.extra.get(cast(Any, name), {})}
             found = REGISTRY[name].find_problems(wishes)
             problems += [f"routes.{place}: {name}: {problem}" for problem in found]
+            if "webhook" in options:
+                lacking = settings.secrets.list_missing(REGISTRY[name].optional_secrets)
+                problems += [f"routes.{place}: {name}: webhook needs {one}" for one in lacking]
         routes.append(
             Route(
                 match=route.match,
@@ -136,7 +142,8 @@ def build_provider_factories(settings: Settings) -> dict[str, Callable[[], Provi
 
     def open_named(name: str) -> Provider:
         entry = REGISTRY[name]
-        return entry.open(getattr(settings.providers, name), settings.secrets.of(entry.secrets))
+        secrets = settings.secrets.of(entry.secrets, optional=entry.optional_secrets)
+        return entry.open(getattr(settings.providers, name), secrets)
 
     return {name: partial(open_named, name) for name in REGISTRY}
 

@@ -26,6 +26,7 @@ Everybody may import this module; it imports nothing of ours.
     │   ├── BudgetExceeded                the day's budget does not cover the attempt
     │   └── LedgerBusy           ~
     ├── NormaliseError                    .provider .path .found
+    ├── WebhookRefused                    a delivery that is not taken; .is_forged
     └── QueryError                        a user's SQL was refused
                                           ~ transient
 
@@ -229,6 +230,14 @@ class NormaliseError(TranscriptionPipelineError):
         self.path = path
         self.found = found
         super().__init__(f"{provider} answer at {path}: found {found}")
+
+
+class WebhookRefused(TranscriptionPipelineError):
+    """A webhook delivery is not taken; ``is_forged`` unless it came from the provider but is odd."""
+
+    def __init__(self, reason: str, *, is_forged: bool = True) -> None:
+        self.is_forged = is_forged
+        super().__init__(reason)
 
 
 class QueryError(TranscriptionPipelineError):

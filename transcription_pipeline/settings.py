@@ -1,6 +1,7 @@
 """The only reader of the environment and of ``transcription.toml``.
 
-What belongs here: every setting with its type, range and default. What does not: opening anything.
+What belongs here: every setting with its type, range and default (those of the providers are in
+``provider_settings.py``, which reads nothing itself). What does not: opening anything.
 ``Settings.load`` reports every bad value at once; importing this module reads nothing.
 
 Order: environment variables ``TRANSCRIPTION__SECTION__KEY`` win over the file named by
@@ -11,14 +12,13 @@ defaults here. Secrets come from the environment alone, under the names their ve
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -28,40 +28,14 @@ from pydantic_settings import (
 )
 
 from transcription_pipeline.errors import ConfigurationError
+from transcription_pipeline.provider_settings import Amount, ProviderSettings, Section
 
 CONFIG_VARIABLE = "TRANSCRIPTION_CONFIG"
 DEFAULT_CONFIG = "transcription.toml"
 ProviderName = Literal["plaud", "scriptivox", "assemblyai", "aitronos", "local"]
 
 
-class Money(BaseModel):
-    """An amount: integer micros of a named currency."""
-
-    model_config = ConfigDict(frozen=True)
-
-    micros: int = Field(ge=0)
-    currency: str
-
-
-def _parse_money(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*(\d+)(?:\.(\d{1,6}))?\s+([A-Za-z]{3,12})\s*", value)
-    if not match:
-        raise ValueError('must look like "50.00 USD"')
-    whole, fraction, currency = match.groups()
-    micros = int(whole) * 1_000_000 + int((fraction or "0").ljust(6, "0"))
-    return {"micros": micros, "currency": currency.upper()}
-
-
-Amount = Annotated[Money, BeforeValidator(_parse_money)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StorageSettings(_Section):
+class StorageSettings(Section):
     """Where audio is found and where everything we make is kept."""
 
     audio: str = ""
@@ -75,14 +49,14 @@ class StorageSettings(_Section):
     """Life of a signed audio URL: queueing and turnaround must fit."""
 
 
-class LedgerSettings(_Section):
+class LedgerSettings(Section):
     """Where the ledger is."""
 
     url: str = "sqlite:///var/ledger.db"
     """The key that seals requests is ``TRANSCRIPTION_LEDGER_KEY``, or a file beside SQLite."""
 
 
-class DiscoverySettings(_Section):
+class DiscoverySettings(Section):
     """How new recordings are noticed."""
 
     mode: Literal["list"] = "list"
@@ -90,7 +64,7 @@ class DiscoverySettings(_Section):
     """A sensor tick stops listing after this long and goes on in the next (Dagster gives 60 s)."""
 
 
-class PartitionSettings(_Section):
+class PartitionSettings(Section):
     """How recordings are divided."""
 
     cadence: Literal["daily"] = "daily"
@@ -98,7 +72,7 @@ class PartitionSettings(_Section):
     """First day; older recordings belong to it."""
 
 
-class RunSettings(_Section):
+class RunSettings(Section):
     """How one run behaves."""
 
     poll_window_s: float = Field(default=600.0, gt=0)
@@ -108,7 +82,7 @@ class RunSettings(_Section):
     """Submissions per job at most, and only after failures that cost nothing."""
 
 
-class RouteSettings(_Section):
+class RouteSettings(Section):
     """One routing rule; the first match wins."""
 
     match: str = "**"
@@ -126,6 +100,8 @@ class RouteSettings(_Section):
     summary: bool | None = None
     model: str | None = None
     keyterms: tuple[str, ...] | None = None
+    webhook: str | None = Field(default=None, pattern=r"^https://|^http://127\.0\.0\.1(:\d+)?/?")
+    """Public address of ``tp webhooks``, e.g. ``https://hooks.example.com/tp``; None: only polling."""
     extra: dict[ProviderName, dict[str, Any]] = Field(default_factory=dict)
 
     def common_options(self) -> dict[str, Any]:
@@ -133,109 +109,46 @@ class RouteSettings(_Section):
         chosen = self.model_dump(
             exclude={"match", "providers", "fallback", "extra"}, exclude_none=True
         )
+        if "webhook" in chosen:
+            chosen["webhook"] = chosen["webhook"].rstrip("/")
         return {name: list(v) if isinstance(v, tuple) else v for name, v in chosen.items()}
 
 
-class BudgetSettings(_Section):
+class BudgetSettings(Section):
     """What may be spent on one provider."""
 
     per_day: Amount
 
 
-class AssemblyAISettings(_Section):
-    """The AssemblyAI account."""
-
-    base_url: str = ""
-    """Empty: the region's own address."""
-    region: Literal["us", "eu"] = "us"
-    delivery: Literal["url", "upload"] = "url"
-    requests_per_s: float = Field(default=66.0, gt=0)
-    """Documented limit: 20,000 requests per 5 minutes and account."""
-    concurrency: int = Field(default=200, ge=1)
-    """Jobs worked on at once by the account's plan; more wait in the provider's queue."""
-    price_per_hour: Amount | None = None
-    """None: the public list price of the model, with its add-ons."""
-    poll_interval_s: float = Field(default=0.4, ge=0.05)
-    settle_s: float = Field(default=900.0, ge=0)
-    """How long after its URL's death an unlisted attempt is still looked for: the list lags, by
-    how much is not documented."""
-
-
-class ScriptivoxSettings(_Section):
-    """The Scriptivox account."""
-
-    base_url: str = ""
-    """Empty: the service's own address."""
-    delivery: Literal["url", "upload"] = "url"
-    submits_per_s: float = Field(default=1.0, gt=0)
-    """Documented limit per key: 60 submits, and 60 uploads, per minute."""
-    looks_per_s: float = Field(default=3.0, gt=0)
-    """Documented limits: 200 per minute and key; 300 per minute and address over everything."""
-    lists_per_s: float = Field(default=1.0, gt=0)
-    """Documented limit per key: 60 per minute."""
-    concurrency: int = Field(default=200, ge=1)
-    """Jobs under way at once; no limit is documented."""
-    price_per_hour: Amount | None = None
-    """None: the public list price."""
-    poll_interval_s: float = Field(default=2.0, ge=0.05)
-
-
-class AitronosSettings(_Section):
-    """The organization at Aitronos."""
-
-    base_url: str = ""
-    """Empty: the service's own address."""
-    auth: Literal["api_key", "bearer"] = "api_key"
-    """How ``AITRONOS_API_KEY`` is sent: as a key, or as the token of a session."""
-    delivery: Literal["url", "upload"] = "url"
-    """Uploads are documented, but the vendor's packages call them a stub."""
-    requests_per_s: float = Field(default=1.6, gt=0)
-    """Documented as "in development": 100 requests per minute."""
-    concurrency: int = Field(default=100, ge=1)
-    """Jobs under way at once; no limit is documented."""
-    price_per_hour: Amount | None = None
-    """None: one synapse per second begun, "3600 SYNAPSES"."""
-    poll_interval_s: float = Field(default=2.0, ge=0.05)
-    look_s: float = Field(default=10.0, ge=0)
-    """One job is looked at no more often: the service itself refreshes its state every 10 s."""
-    settle_s: float = Field(default=900.0, ge=0)
-    """How long after its URL's death an unlisted attempt is still looked for: how far the list
-    lags is not documented."""
-
-
-class LocalSettings(_Section):
-    """The recogniser on this machine."""
-
-    processes: int | None = Field(default=None, ge=1)
-    """None: one per processor."""
-    spool: Path = Path("var/local")
-
-
-class ProviderSettings(_Section):
-    """Settings of each provider."""
-
-    assemblyai: AssemblyAISettings = AssemblyAISettings()
-    scriptivox: ScriptivoxSettings = ScriptivoxSettings()
-    aitronos: AitronosSettings = AitronosSettings()
-    local: LocalSettings = LocalSettings()
-
-
-class Secrets(_Section):
+class Secrets(Section):
     """Credentials, from the environment alone, under their names in capitals; None where not set."""
 
     assemblyai_api_key: SecretStr | None = None
     scriptivox_api_key: SecretStr | None = None
     aitronos_api_key: SecretStr | None = None
     aitronos_organization_id: SecretStr | None = None
+    plaud_client_id: SecretStr | None = None
+    plaud_secret_key: SecretStr | None = None
+    plaud_api_key: SecretStr | None = None
+    plaud_user_id: SecretStr | None = None
     transcription_ledger_key: SecretStr | None = None
+    transcription_webhook_secret: SecretStr | None = None
+    """Proves AssemblyAI's and Aitronos' webhooks; any long random text."""
 
-    def of(self, names: Iterable[str]) -> dict[str, str]:
-        """Return some of them in clear; raises ``ConfigurationError`` naming all that are missing."""
-        found = {name: getattr(self, name) for name in names}
-        missing = [name.upper() for name, value in found.items() if value is None]
-        if missing:
+    def of(self, names: Iterable[str], *, optional: Iterable[str] = ()) -> dict[str, str]:
+        """Return some of them in clear, and those ``optional`` ones that are set.
+
+        Raises ``ConfigurationError`` naming all that are missing.
+        """
+        wanted = tuple(names)
+        if missing := self.list_missing(wanted):
             raise ConfigurationError(*(f"{name} is not set" for name in missing))
-        return {name: value.get_secret_value() for name, value in found.items()}
+        found = {name: getattr(self, name) for name in (*wanted, *optional)}
+        return {name: value.get_secret_value() for name, value in found.items() if value}
+
+    def list_missing(self, names: Iterable[str]) -> list[str]:
+        """Return the variables of those that are not set."""
+        return [name.upper() for name in names if getattr(self, name) is None]
 
 
 class _Environment(EnvSettingsSource):

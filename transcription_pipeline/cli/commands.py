@@ -7,7 +7,7 @@ import click
 from transcription_pipeline import __version__
 from transcription_pipeline.cli.demo import demo, ui
 from transcription_pipeline.cli.looking import cost, jobs, query, show, status, tables
-from transcription_pipeline.cli.serving import doctor, emulate
+from transcription_pipeline.cli.serving import doctor, emulate, webhooks
 from transcription_pipeline.cli.working import discover, plan, rebuild, run
 
 
@@ -30,6 +30,7 @@ for command in (
     rebuild,
     doctor,
     emulate,
+    webhooks,
     demo,
     ui,
 ):

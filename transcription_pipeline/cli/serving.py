@@ -1,4 +1,4 @@
-"""Commands that check or serve: doctor and emulate.
+"""Commands that check or serve: doctor, emulate and webhooks.
 
 ``doctor`` makes free calls only; ``emulate`` runs the emulated service, which keeps its own books.
 """
@@ -30,6 +30,7 @@ from transcription_pipeline.composition import (
     open_ledger,
 )
 from transcription_pipeline.errors import ConfigurationError, TranscriptionPipelineError
+from transcription_pipeline.providers.webhooks import READERS
 from transcription_pipeline.settings import Settings
 from transcription_pipeline.storage.layout import parse_s3_uri
 
@@ -81,6 +82,34 @@ def emulate(
         state=state,
         settings={"speech": "recognised", **settings},
     )
+    return OK
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=19520, show_default=True, help="0 takes any free port.")
+@reports_errors
+def webhooks(host: str, port: int) -> int:
+    """Receive webhooks until interrupted: each is kept, and its job is looked at at once.
+
+    Plain HTTP: put a proxy with TLS in front, and its address into a route's `webhook`.
+    """
+    from transcription_pipeline.webhooks import serve
+
+    settings = Settings.load()
+    secrets = {
+        provider: found[name]
+        for provider, (name, _) in READERS.items()
+        if (found := settings.secrets.of((), optional=[name]))
+    }
+    if not secrets:
+        names = sorted({name.upper() for name, _ in READERS.values()})
+        raise ConfigurationError(f"none of {', '.join(names)} is set: no delivery could be proved")
+    ledger = open_ledger(settings)
+    try:
+        serve(ledger, secrets, host, port, say=console.print)
+    finally:
+        ledger.close()
     return OK
 
 

@@ -14,8 +14,9 @@ from dagster_aws.s3 import S3Resource
 
 from transcription_pipeline.composition import REGISTRY, build_limits, build_routes
 from transcription_pipeline.ledger.ledger import Ledger
+from transcription_pipeline.provider_settings import ProviderSettings
 from transcription_pipeline.providers.base import Provider
-from transcription_pipeline.settings import ProviderSettings, Settings
+from transcription_pipeline.settings import Settings
 from transcription_pipeline.storage.folder import FolderStore
 from transcription_pipeline.storage.layout import BucketAddress, parse_s3_uri
 from transcription_pipeline.storage.objects import ObjectStore
@@ -105,6 +106,11 @@ def _describe_provider(settings: Settings, name: str) -> ProviderResource:
         secrets={
             secret: dg.EnvVar(secret.upper()) if is_wanted else ""
             for secret in REGISTRY[name].secrets
+        }
+        | {
+            secret: dg.EnvVar(secret.upper())
+            for secret in REGISTRY[name].optional_secrets
+            if is_wanted and getattr(settings.secrets, secret)
         },
     )
 

@@ -48,6 +48,8 @@ LOOKS_AT_ONCE = 16
 """Recordings looked into, and doubts cleared up, at a time."""
 GRACE_S = 600.0
 """A provider may not know a job yet that it just accepted (eventual consistency)."""
+HEAR_S = 0.3
+"""How often the ledger is asked for webhooks, where a route wants them."""
 _FATAL = (LeaseLost, LedgerBusy, AuthenticationFailed, ConfigurationError)
 """Trouble that is not one recording's: the run ends."""
 _S = AttemptState
@@ -139,7 +141,8 @@ class PartitionRun:
                 work = await place.in_thread(place.ledger.list_work, day, name, place.now())
                 place.report.due = len(work)
                 place.closed_gate = await place.in_thread(place.ledger.find_gate, name, place.now())
-                await self._carry_all(deque(work))
+                hears = any('"webhook":' in item.job.options_json for item in work)
+                await self._carry_all(deque(work), hears_webhooks=hears)
         except TimeoutError:
             place.report.counts["window_ended"] += 1
         except BaseExceptionGroup as errors:
@@ -152,9 +155,11 @@ class PartitionRun:
             # A paid request that is on the wire is waited for, whatever ended the run.
             await self._submitting.let_land()
 
-    async def _carry_all(self, work: deque[WorkItem]) -> None:
+    async def _carry_all(self, work: deque[WorkItem], *, hears_webhooks: bool) -> None:
         async with asyncio.TaskGroup() as crew:
-            heartbeat = crew.create_task(self._keep_lease())
+            background = [crew.create_task(self._keep_lease())]
+            if hears_webhooks:
+                background.append(crew.create_task(self._hear_webhooks()))
             watching = crew.create_task(self._hand_out_observations())
             async with asyncio.TaskGroup() as jobs:
                 jobs.create_task(self._feed(jobs))
@@ -162,7 +167,8 @@ class PartitionRun:
                 await self._ready.put(_NO_MORE)
             self._watch.close()
             await watching
-            heartbeat.cancel()
+            for task in background:
+                task.cancel()
 
     # -- who does what when ----------------------------------------------------------------------
 
@@ -262,6 +268,18 @@ class PartitionRun:
             waiting = self._waiting.pop(seen.provider_job_id)
             if not waiting.done():
                 waiting.set_result(seen)
+
+    async def _hear_webhooks(self) -> None:
+        """Look at once at what a provider tells of by itself; the receiver is another process."""
+        place = self._place
+        last = await place.in_thread(place.ledger.find_last_delivery)
+        while True:
+            await asyncio.sleep(HEAR_S)
+            name = place.provider.name
+            told = await place.in_thread(place.ledger.list_deliveries, name, last)
+            if told:
+                last = told[-1][0]
+                self._watch.look_now(job for _, job in told)
 
     # -- what one job's trouble means ------------------------------------------------------------
 

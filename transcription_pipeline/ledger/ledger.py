@@ -8,10 +8,10 @@ in ``reading.py`` and ``overview.py``, whose methods this class inherits. All me
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, delete, select, update
 
 from transcription_pipeline.domain.job import (
     AttemptState,
@@ -32,6 +32,8 @@ from transcription_pipeline.ledger.instants import to_text
 from transcription_pipeline.ledger.rows import FailedJob
 from transcription_pipeline.ledger.sealing import Seal
 
+DELIVERIES_KEPT = timedelta(days=7)
+"""Webhooks older than this are forgotten: they are hints, and their jobs are over."""
 Wishes = Mapping[str, Mapping[str, object]]
 """Provider → options: what a route wants for one recording."""
 
@@ -233,7 +235,9 @@ class Ledger(LedgerGuards):
         row = {"provider": provider, "provider_job_id": provider_job_id, "status": status}
         row |= {"body_sha256": body_sha256, "received_at": now}
         table = schema.webhook_deliveries
+        forgotten = to_text(at - DELIVERIES_KEPT)
         with self._write() as connection:
+            connection.execute(delete(table).where(table.c.received_at < forgotten))
             written = connection.execute(
                 self._insert(table)
                 .values(**row)

@@ -204,6 +204,12 @@ class LedgerReading(LedgerOverview):
         with self._read() as connection:
             return [FailedJob(*row) for row in connection.execute(query)]
 
+    def find_last_delivery(self) -> int:
+        """Return the number of the newest webhook; 0 before the first."""
+        with self._read() as connection:
+            query = select(func.max(schema.webhook_deliveries.c.delivery_id))
+            return connection.execute(query).scalar() or 0
+
     def list_deliveries(self, provider: str, after: int) -> list[tuple[int, str]]:
         """Return (number, provider's job id) of the webhooks received since the one of a number."""
         c = schema.webhook_deliveries.c

@@ -27,6 +27,7 @@ from transcription_pipeline.errors import (
     ProviderUnavailable,
     UnexpectedResponse,
 )
+from transcription_pipeline.provider_settings import AitronosSettings
 from transcription_pipeline.providers.aitronos_answers import (
     NAME,
     DeleteAnswer,
@@ -60,11 +61,12 @@ from transcription_pipeline.providers.base import (
     Verdict,
 )
 from transcription_pipeline.providers.http import Patience, ProviderHttp
-from transcription_pipeline.settings import AitronosSettings
+from transcription_pipeline.providers.webhooks import AITRONOS_EVENTS, make_aitronos_token
 
 __all__ = ["NAME", "OPTIONS", "SECRETS", "AitronosProvider", "find_problems", "open_provider"]
 
 SECRETS = ("aitronos_api_key", "aitronos_organization_id")
+OPTIONAL_SECRETS = ("transcription_webhook_secret",)
 BASE_URL = "https://api.aitronos.com"
 LOOK_S = 10.0
 """"Get transcription": its state is refreshed when the last refresh is older than 10 s."""
@@ -92,6 +94,7 @@ class AitronosProvider:
         look_s: float = LOOK_S,
         settle_s: float = SETTLE.total_seconds(),
         sentences_limit: int = SENTENCES_LIMIT,
+        webhook_secret: str | None = None,
         patience: Patience | None = None,
     ) -> None:
         self.region: str | None = None
@@ -108,6 +111,7 @@ class AitronosProvider:
         self._organization_id = organization_id
         self._price_per_hour_micros = price_per_hour_micros
         self._look_s = look_s
+        self._webhook_secret = webhook_secret
         self._settle = timedelta(seconds=settle_s)
         self._running_until: dict[str, tuple[float, Observation]] = {}
         # "Authentication": X-API-Key is the primary method, Bearer takes a session's token.
@@ -175,6 +179,9 @@ class AitronosProvider:
         """Build the body of ``POST /v1/audio/transcribe``."""
         fields = make_fields(options)
         fields["transcription_options"]["audio_url"] = audio.url
+        if options.get("webhook") and self._webhook_secret:
+            url = f"{options['webhook']}/aitronos/{make_aitronos_token(self._webhook_secret)}"
+            fields["webhook"] = {"url": url, "events": list(AITRONOS_EVENTS)}
         body = msgspec.json.encode({"organization_id": self._organization_id, **fields})
         return PaidRequest(attempt_id, body, audio, options)
 
@@ -296,6 +303,7 @@ def open_provider(account: AitronosSettings, secrets: Mapping[str, str]) -> Aitr
         price_per_hour_micros=price.micros if price else None,
         look_s=account.look_s,
         settle_s=account.settle_s,
+        webhook_secret=secrets.get("transcription_webhook_secret"),
     )
 
 

@@ -18,7 +18,7 @@ MICROS = 1_000_000
 
 # Sentiment, entities, highlights and summary can be ordered, but no documented answer carries any of
 # them; word times, channels, key terms and a choice of model have no field at all.
-OPTIONS = frozenset({"language", "diarize", "speakers_expected", "redact_pii"})
+OPTIONS = frozenset({"language", "diarize", "speakers_expected", "redact_pii", "webhook"})
 """The common options there is a field for, and an answer that can carry what they ask."""
 
 CONTENT_TYPES = {

@@ -23,6 +23,7 @@ from transcription_pipeline.errors import (
     RequestRejected,
     UnexpectedResponse,
 )
+from transcription_pipeline.provider_settings import AssemblyAISettings
 from transcription_pipeline.providers.answers import redact
 from transcription_pipeline.providers.assemblyai_answers import (
     JOB_ID,
@@ -50,10 +51,11 @@ from transcription_pipeline.providers.base import (
     Verdict,
 )
 from transcription_pipeline.providers.http import Patience, ProviderHttp
-from transcription_pipeline.settings import AssemblyAISettings
+from transcription_pipeline.providers.webhooks import SECRET_HEADER
 
 NAME = "assemblyai"
 SECRETS = ("assemblyai_api_key",)
+OPTIONAL_SECRETS = ("transcription_webhook_secret",)
 # Transcripts, uploads and the list are per region (docs: select the region).
 BASE_URLS = {"us": "https://api.assemblyai.com", "eu": "https://api.eu.assemblyai.com"}
 LIST_LIMIT = 200
@@ -81,6 +83,7 @@ class AssemblyAIProvider:
         concurrency: int = 200,
         price_per_hour_micros: int | None = None,
         settle_s: float = SETTLE.total_seconds(),
+        webhook_secret: str | None = None,
         patience: Patience | None = None,
     ) -> None:
         self.region: str | None = region
@@ -97,6 +100,7 @@ class AssemblyAIProvider:
         )
         self._price_per_hour_micros = price_per_hour_micros
         self._settle = timedelta(seconds=settle_s)
+        self._webhook_secret = webhook_secret
         self._in_work: set[str] = set()
         self._newest_helps = True
         self._surveys = 0
@@ -136,8 +140,11 @@ class AssemblyAIProvider:
         self, attempt_id: str, audio: Audio, options: Mapping[str, Any]
     ) -> PaidRequest:
         """Build the body of ``POST /v2/transcript``."""
-        body = msgspec.json.encode({"audio_url": audio.url, **make_fields(options)})
-        return PaidRequest(attempt_id, body, audio, options)
+        fields = {"audio_url": audio.url, **make_fields(options)}
+        if options.get("webhook") and self._webhook_secret:
+            fields["webhook_auth_header_name"] = SECRET_HEADER
+            fields["webhook_auth_header_value"] = self._webhook_secret
+        return PaidRequest(attempt_id, msgspec.json.encode(fields), audio, options)
 
     async def wait_turn(self) -> None:
         """Wait for the account's rate limit."""
@@ -287,6 +294,7 @@ def open_provider(account: AssemblyAISettings, secrets: Mapping[str, str]) -> As
         concurrency=account.concurrency,
         price_per_hour_micros=price.micros if price else None,
         settle_s=account.settle_s,
+        webhook_secret=secrets.get("transcription_webhook_secret"),
     )
 
 

@@ -69,6 +69,7 @@ OPTIONS: dict[str, Any] = {
     ),
     "model": lambda value: {"speech_models": [value]},
     "keyterms": lambda value: {"keyterms_prompt": list(value)},
+    "webhook": lambda value: {"webhook_url": f"{value}/assemblyai"},
 }
 
 

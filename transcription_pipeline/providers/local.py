@@ -30,6 +30,7 @@ from transcription_pipeline.audio.recognise import (
 )
 from transcription_pipeline.domain.job import Attempt
 from transcription_pipeline.errors import AudioError, JobUnknown, StorageError
+from transcription_pipeline.provider_settings import LocalSettings
 from transcription_pipeline.providers.base import (
     Audio,
     AudioDelivery,
@@ -42,7 +43,6 @@ from transcription_pipeline.providers.base import (
     Survey,
     Verdict,
 )
-from transcription_pipeline.settings import LocalSettings
 
 NAME = "local"
 SECRETS: tuple[str, ...] = ()

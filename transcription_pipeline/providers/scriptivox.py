@@ -18,6 +18,7 @@ import msgspec
 
 from transcription_pipeline.domain.job import Attempt
 from transcription_pipeline.errors import JobUnknown, UnexpectedResponse
+from transcription_pipeline.provider_settings import ScriptivoxSettings
 from transcription_pipeline.providers.answers import redact
 from transcription_pipeline.providers.base import (
     Audio,
@@ -42,7 +43,6 @@ from transcription_pipeline.providers.scriptivox_options import (
     make_fields,
     price_job,
 )
-from transcription_pipeline.settings import ScriptivoxSettings
 
 __all__ = ["NAME", "OPTIONS", "SECRETS", "ScriptivoxProvider", "find_problems", "open_provider"]
 

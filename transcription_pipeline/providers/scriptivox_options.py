@@ -27,7 +27,7 @@ MAX_URL_CHARS = 2048
 PRICE_PER_HOUR_MICROS = 200_000
 """USD 0.20 per audio hour, billed per second (quickstart)."""
 
-OPTIONS = frozenset({"language", "diarize", "speakers_expected", "word_timestamps"})
+OPTIONS = frozenset({"language", "diarize", "speakers_expected", "word_timestamps", "webhook"})
 """The common options there is a field for."""
 
 # What probing calls a container → the extension of the vendor's 25 formats (product-info.ts). What
@@ -66,6 +66,8 @@ def make_fields(options: Mapping[str, Any]) -> dict[str, Any]:
     # Its default was off in older pages and is on in newer ones, so it is always sent. With diarize
     # it is on whatever is sent (quickstart).
     fields["align"] = fields["diarize"] or bool(options.get("word_timestamps", True))
+    if options.get("webhook"):
+        fields["webhook_url"] = f"{options['webhook']}/scriptivox"
     return fields | dict(options.get("extra", {}))
 
 

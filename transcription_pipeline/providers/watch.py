@@ -8,7 +8,8 @@ follows from it the pipeline's. With a list, one or two requests show hundreds o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from transcription_pipeline.domain.wait_model import WaitModel
@@ -50,8 +51,12 @@ class Watch:
         self._interval_s = interval_s
         self._running: dict[str, _Watched] = {}
         self._changed = asyncio.Event()
+        self._told = asyncio.Event()
+        self._told_early: set[str] = set()
+        """Jobs a webhook spoke of before they were watched."""
         self._is_closed = False
         self._uses_list = False
+        self._surveyed_at = -interval_s
 
     def add(
         self,
@@ -68,7 +73,7 @@ class Watch:
         """
         now = _now()
         audio_s = (audio_ms or 0) / 1000
-        is_old = elapsed_s >= _IDLE_S
+        is_old = elapsed_s >= _IDLE_S or provider_job_id in self._told_early
         wait_s = 0.0 if is_old or is_done else self._model.next_look_s(audio_s, 0.0)
         accepted_at = now - elapsed_s
         self._running[provider_job_id] = _Watched(
@@ -80,6 +85,16 @@ class Watch:
             may_teach=not is_old and not is_done,
         )
         self._changed.set()
+
+    def look_now(self, provider_job_ids: Iterable[str]) -> None:
+        """Look at jobs of which the provider itself told something, at once instead of later."""
+        for provider_job_id in provider_job_ids:
+            watched = self._running.get(provider_job_id)
+            if watched is None:
+                self._told_early.add(provider_job_id)
+            else:
+                watched.next_look_at = _now()
+                self._told.set()
 
     def close(self) -> None:
         """Let ``observations`` end once nothing is watched any more."""
@@ -105,12 +120,17 @@ class Watch:
                 if observation.phase is Phase.COMPLETED and watched.may_teach:
                     self._model.learn(watched.audio_s, _now() - watched.accepted_at)
                 yield observation
-            await asyncio.sleep(max(0.0, self._pause_s() - (_now() - started_at)))
+            await self._pause(self._pause_s() - (_now() - started_at))
 
     def _has_use_for_a_list(self) -> bool:
         enough = LAST_FEW if self._uses_list else FEW
         self._uses_list = self._provider.capabilities.has_list and len(self._running) >= enough
         return self._uses_list
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._told.wait(), max(0.0, seconds))
+        self._told.clear()
 
     def _pause_s(self) -> float:
         if self._has_use_for_a_list():
@@ -119,7 +139,10 @@ class Watch:
         return max(_IDLE_S, min(due_at - _now(), self._interval_s))
 
     async def _look(self) -> AsyncIterator[Observation]:
-        if self._has_use_for_a_list():
+        # A pause that a webhook cut short is not over for the list.
+        is_time = _now() - self._surveyed_at >= self._interval_s / 2
+        if self._has_use_for_a_list() and is_time:
+            self._surveyed_at = _now()
             for observation in await self._look_at_list():
                 yield observation
         now = _now()

@@ -12,13 +12,13 @@ from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline.errors import (
     ConfigurationError,
 )
+from transcription_pipeline.provider_settings import AitronosSettings, Money
 from transcription_pipeline.providers.aitronos import open_provider
 from transcription_pipeline.providers.aitronos_options import find_problems, make_fields
 from transcription_pipeline.providers.base import (
     Cost,
     Verdict,
 )
-from transcription_pipeline.settings import AitronosSettings, Money
 from transcription_pipeline_tests.providers.aitronos_world import (
     ATTEMPT_ID,
     KEY,
