@@ -16,7 +16,7 @@ from transcription_pipeline.domain.route import Route
 from transcription_pipeline.engine import RunLimits
 from transcription_pipeline.errors import ConfigurationError
 from transcription_pipeline.ledger.ledger import Ledger
-from transcription_pipeline.providers import aitronos, assemblyai, local, scriptivox
+from transcription_pipeline.providers import aitronos, assemblyai, local, plaud, scriptivox
 from transcription_pipeline.providers.base import Provider
 from transcription_pipeline.settings import Settings
 from transcription_pipeline.storage.folder import FolderStore
@@ -36,6 +36,8 @@ class ProviderEntry:
     """Its credentials, as named in ``Settings.secrets``."""
     optional_secrets: tuple[str, ...]
     """Credentials that only some options need."""
+    tells_credit: bool
+    """A free call tells what may still be spent."""
     open: Callable[[Any, Mapping[str, str]], Provider]
     """From its section of ``Settings.providers`` and its credentials to a client."""
     find_problems: Callable[[Mapping[str, Any]], list[str]]
@@ -52,10 +54,11 @@ REGISTRY: Mapping[str, ProviderEntry] = {
         frozenset(module.OPTIONS),
         module.SECRETS,
         getattr(module, "OPTIONAL_SECRETS", ()),
+        getattr(module, "TELLS_CREDIT", False),
         cast(Any, module.open_provider),
         getattr(module, "find_problems", _find_none),
     )
-    for module in (aitronos, assemblyai, local, scriptivox)
+    for module in (aitronos, assemblyai, local, plaud, scriptivox)
 }
 """Every provider there is."""
 

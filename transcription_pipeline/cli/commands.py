@@ -6,8 +6,9 @@ import click
 
 from transcription_pipeline import __version__
 from transcription_pipeline.cli.demo import demo, ui
-from transcription_pipeline.cli.looking import cost, jobs, query, show, status, tables
-from transcription_pipeline.cli.serving import doctor, emulate, webhooks
+from transcription_pipeline.cli.doctor import doctor
+from transcription_pipeline.cli.looking import compare, cost, jobs, query, show, status, tables
+from transcription_pipeline.cli.serving import emulate, webhooks
 from transcription_pipeline.cli.working import discover, plan, rebuild, run
 
 
@@ -24,6 +25,7 @@ for command in (
     status,
     jobs,
     show,
+    compare,
     query,
     tables,
     cost,

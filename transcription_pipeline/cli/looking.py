@@ -1,16 +1,21 @@
-"""Commands that look and change nothing: status, jobs, show, query, tables, cost.
+"""Commands that look and change nothing: status, jobs, show, compare, query, tables, cost.
 
-They read the ledger and the lake, never a provider and never the audio bucket.
+They read the ledger and the lake, never the audio bucket. ``cost`` alone asks a provider, where a
+free call tells what may still be spent.
 """
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import asdict
 from typing import Any
 
 import click
 
+from transcription_pipeline.analytics.compare import compare as compare_transcripts
 from transcription_pipeline.analytics.tables import list_tables
 from transcription_pipeline.analytics.views import open_views, run_query
+from transcription_pipeline.cli.doctor import check_provider
 from transcription_pipeline.cli.output import (
     OK,
     SOMETHING_FAILED,
@@ -23,7 +28,9 @@ from transcription_pipeline.cli.output import (
 )
 from transcription_pipeline.cli.tools import open_tools
 from transcription_pipeline.cli.working import exit_code_of, print_status
-from transcription_pipeline.composition import build_lake
+from transcription_pipeline.composition import REGISTRY, build_lake, build_provider_factories
+from transcription_pipeline.errors import TranscriptionPipelineError
+from transcription_pipeline.providers.base import Cost
 from transcription_pipeline.settings import Settings
 from transcription_pipeline.tools import Tools
 
@@ -66,15 +73,10 @@ def jobs(day: str | None, state: str | None, as_json: bool) -> int:
 def show(recording: str, as_json: bool) -> int:
     """Tell all about one recording, named by its id (or the beginning of it) or its key."""
     with open_tools() as tools:
-        found = [
-            row
-            for row in tools.ledger.read_recordings()
-            if row["recording_id"].startswith(recording) or row["key"] == recording
-        ]
-        if len(found) != 1:
-            complaints.print(f"{len(found)} recordings match {recording!r}", markup=False)
+        found = _find_one(tools, recording)
+        if found is None:
             return SOMETHING_FAILED
-        told = _tell(tools, found[0])
+        told = _tell(tools, found)
     if as_json:
         print_json(told)
         return OK
@@ -83,6 +85,38 @@ def show(recording: str, as_json: bool) -> int:
     print_table(["job", *shown], [[j["job_id"], *(j[n] for n in shown)] for j in told["jobs"]])
     moves = ["at", "provider", "number", "from_state", "to_state", "cause"]
     print_table(moves, [[row[name] for name in moves] for row in told["history"]])
+    return OK
+
+
+@click.command()
+@click.argument("recording")
+@json_option
+@reports_errors
+def compare(recording: str, as_json: bool) -> int:
+    """Lay what each provider heard in RECORDING side by side, by time."""
+    settings = Settings.load()
+    with open_tools(settings) as tools:
+        found = _find_one(tools, recording)
+        if found is None:
+            return SOMETHING_FAILED
+        views = open_views(tools.lake, endpoint_url=settings.storage.endpoint_url)
+        with views:
+            told = compare_transcripts(views, found["recording_id"])
+    if as_json:
+        print_json({"recording_id": found["recording_id"], "key": found["key"], **asdict(told)})
+        return OK
+    if not told.transcripts:
+        complaints.print("no transcript of it is published yet")
+        return SOMETHING_FAILED
+    names = [transcript["provider"] for transcript in told.transcripts]
+    print_table(
+        ["", *names],
+        [[_write_time(r["start_ms"]), *(_say(r[name]) for name in names)] for r in told.rows],
+    )
+    print_table(list(told.transcripts[0]), [list(t.values()) for t in told.transcripts])
+    for pair in told.disagreement:
+        a, b = pair["providers"]
+        console.print(f"{a} and {b} differ in {pair['disagreement']:.1%} of the words")
     return OK
 
 
@@ -122,9 +156,10 @@ def tables(as_json: bool) -> int:
 @json_option
 @reports_errors
 def cost(as_json: bool) -> int:
-    """Sum what was spent and what is reserved, by day and provider."""
+    """Sum what was spent and what is reserved, by day and provider, and what credit is left."""
     sums: dict[tuple[str, str, str], list[int]] = {}
-    with open_tools() as tools:
+    settings = Settings.load()
+    with open_tools(settings) as tools:
         for job in tools.ledger.read_jobs():
             if job["currency"] is None:
                 continue
@@ -135,14 +170,52 @@ def cost(as_json: bool) -> int:
             line[2] += (job["reserved_micros"] or 0) if is_open else 0
     names = ["day", "provider", "currency", "jobs", "cost_micros", "reserved_micros"]
     rows: list[list[Any]] = [[*key, *values] for key, values in sorted(sums.items())]
+    credits_left = _find_credit(settings)
     if as_json:
-        print_json([dict(zip(names, row, strict=True)) for row in rows])
+        left = {name: credit.micros for name, credit in credits_left.items() if credit}
+        lines = [dict(zip(names, row, strict=True)) for row in rows]
+        print_json([line | {"available_micros": left.get(line["provider"])} for line in lines])
     elif not rows:
         console.print("nothing was spent")
     else:
         shown = [[*row[:4], row[4] / 1e6, row[5] / 1e6] for row in rows]
         print_table(["day", "provider", "currency", "jobs", "spent", "reserved"], shown)
+    if not as_json:
+        for name, credit in credits_left.items():
+            told = f"{credit.micros / 1e6:.2f} {credit.currency}" if credit else "not told now"
+            console.print(f"credit at {name}: {told}")
     return OK
+
+
+def _find_credit(settings: Settings) -> dict[str, Cost | None]:
+    """Ask the providers that tell; None where the answer did not come."""
+    found: dict[str, Cost | None] = {}
+    factories = build_provider_factories(settings)
+    for name in settings.enabled_providers:
+        if REGISTRY[name].tells_credit:
+            try:
+                found[name] = asyncio.run(check_provider(factories[name])).available
+            except (TranscriptionPipelineError, TimeoutError):
+                found[name] = None
+    return found
+
+
+def _find_one(tools: Tools, named: str) -> dict[str, Any] | None:
+    """Return the recording of this id, beginning of an id, or key; None, with a complaint."""
+    found = tools.ledger.find_recordings(named)
+    if len(found) == 1:
+        return found[0]
+    complaints.print(f"{len(found) or 'no'} recordings match {named!r}", markup=False)
+    return None
+
+
+def _write_time(ms: int) -> str:
+    return f"{ms // 60_000:02}:{ms // 1000 % 60:02}.{ms // 100 % 10}"
+
+
+def _say(heard: dict[str, Any]) -> str:
+    speakers = "+".join(heard["speakers"])
+    return f"{speakers}: {heard['text']}" if speakers and heard["text"] else heard["text"]
 
 
 def _tell(tools: Tools, recording: dict[str, Any]) -> dict[str, Any]:

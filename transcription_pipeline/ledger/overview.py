@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, func, select
+from sqlalchemy import Connection, Engine, Select, func, literal, or_, select
 
 from transcription_pipeline.domain.job import JobState
 from transcription_pipeline.ledger import schema
 
+FEW = 10
+"""Recordings shown of those a name fits."""
 _r, _j, _a = schema.recordings.c, schema.jobs.c, schema.attempts.c
 
 
@@ -93,6 +95,12 @@ class LedgerOverview:
         """Return recordings as plain rows, ordered by identity; all days with None."""
         query = select(schema.recordings).order_by(_r.recording_id)
         return self._rows(query if day is None else query.where(_r.day == day))
+
+    def find_recordings(self, named: str) -> list[dict[str, Any]]:
+        """Return the recordings of this key, or whose id begins so; at most a few."""
+        begins = _r.recording_id.startswith(named, autoescape=True)
+        query = select(schema.recordings).where(or_(_r.key == named, begins & literal(named != "")))
+        return self._rows(query.order_by(_r.recording_id).limit(FEW))
 
     def read_jobs(
         self,

@@ -52,6 +52,7 @@ from transcription_pipeline.providers.base import (
     Audio,
     AudioDelivery,
     Capabilities,
+    Checkup,
     Cost,
     Observation,
     PaidRequest,
@@ -270,6 +271,11 @@ class AitronosProvider:
             )
         wait_s = min(300.0, max(30.0, (at - sent_at).total_seconds() / 2))
         return Submission(Verdict.AMBIGUOUS, cause="not_listed_yet", retry_after_s=wait_s)
+
+    async def check(self) -> Checkup:
+        """Ask for the newest transcription; no call tells the organization's synapses."""
+        await self._books.list_page(1, 0)
+        return Checkup("the key is accepted, the list answers")
 
     async def delete(self, provider_job_id: str) -> bool:
         """DELETE the transcription, here and at the machine behind; True when confirmed."""

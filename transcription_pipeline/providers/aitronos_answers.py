@@ -69,7 +69,9 @@ class _Pagination(msgspec.Struct, gc=False):
     has_more: bool = False
 
 
-class _Page(msgspec.Struct, gc=False):
+class Page(msgspec.Struct, gc=False):
+    """One page of the list."""
+
     transcriptions: list[Item]
     pagination: _Pagination = msgspec.field(default_factory=_Pagination)
 
@@ -78,7 +80,7 @@ class ListAnswer(msgspec.Struct, gc=False):
     """Answer of the list."""
 
     success: bool
-    data: _Page
+    data: Page
 
 
 class _Sentences(msgspec.Struct, gc=False):

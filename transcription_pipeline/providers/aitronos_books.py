@@ -18,6 +18,7 @@ from transcription_pipeline.providers.aitronos_answers import (
     Job,
     JobAnswer,
     ListAnswer,
+    Page,
     SentencesAnswer,
     read,
     read_instant,
@@ -104,10 +105,7 @@ class Books:
         found: dict[str, Item] = {}
         offset = 0
         for _ in range(_MAX_PAGES):
-            params = {"limit": str(LIST_LIMIT), "offset": str(offset)}
-            page = read(
-                await self._get("list", "/v1/audio/transcribe", params=params), ListAnswer, "list"
-            ).data
+            page = await self.list_page(LIST_LIMIT, offset)
             for item in page.transcriptions:
                 created_at = read_instant(item.created_at)
                 is_near = created_at is None or -_BEFORE <= created_at - sent_at <= _AFTER
@@ -117,6 +115,12 @@ class Books:
             if not page.transcriptions or not page.pagination.has_more:
                 break
         return list(found.values())
+
+    async def list_page(self, limit: int, offset: int) -> Page:
+        """GET one page of the list."""
+        params = {"limit": str(limit), "offset": str(offset)}
+        answer = await self._get("list", "/v1/audio/transcribe", params=params)
+        return read(answer, ListAnswer, "list").data
 
     async def _get(
         self,

@@ -37,11 +37,17 @@ from transcription_pipeline.providers.assemblyai_answers import (
     judge,
     make_observation,
 )
-from transcription_pipeline.providers.assemblyai_options import OPTIONS, make_fields, price_job
+from transcription_pipeline.providers.assemblyai_options import (
+    OPTIONS,
+    find_problems,
+    make_fields,
+    price_job,
+)
 from transcription_pipeline.providers.base import (
     Audio,
     AudioDelivery,
     Capabilities,
+    Checkup,
     Cost,
     Observation,
     PaidRequest,
@@ -52,6 +58,8 @@ from transcription_pipeline.providers.base import (
 )
 from transcription_pipeline.providers.http import Patience, ProviderHttp
 from transcription_pipeline.providers.webhooks import SECRET_HEADER
+
+__all__ = ["NAME", "OPTIONS", "SECRETS", "AssemblyAIProvider", "find_problems", "open_provider"]
 
 NAME = "assemblyai"
 SECRETS = ("assemblyai_api_key",)
@@ -151,7 +159,14 @@ class AssemblyAIProvider:
         await self._http.wait_turn()
 
     async def submit(self, request: PaidRequest) -> Submission:
-        """POST once. There is no idempotency key: whatever is unclear stays unclear (ambiguous)."""
+        """POST once; what is known to be refused is refused here, before anything is sent.
+
+        There is no idempotency key: whatever is unclear stays unclear (ambiguous).
+        """
+        problems = find_problems(request.options)
+        if problems:
+            detail = redact("; ".join(problems))
+            return Submission(Verdict.REJECTED, cause="option_not_supported", detail=detail)
         try:
             answer = await self._http.send_paid(
                 "submit", "/v2/transcript", request.body, {"Content-Type": "application/json"}
@@ -254,6 +269,11 @@ class AssemblyAIProvider:
         elapsed_s = (at - sent_at).total_seconds()
         wait_s = min(300.0, max(30.0, elapsed_s / 2))
         return Submission(Verdict.AMBIGUOUS, cause="not_listed_yet", retry_after_s=wait_s)
+
+    async def check(self) -> Checkup:
+        """Ask for the newest job; no call tells what the account may still spend."""
+        await self._list({"limit": "1"})
+        return Checkup(f"the key is accepted in region {self.region}, the list answers")
 
     async def delete(self, provider_job_id: str) -> bool:
         """DELETE the transcript and its uploaded file; True when a tombstone came back."""

@@ -70,6 +70,8 @@ class Audio:
     """Presigned and carrying the attempt token; None for uploads and direct hand-over."""
     upload_id: str | None = None
     """What the provider calls bytes it was handed; None where it got a URL, or made one of them."""
+    refusal: Submission | None = None
+    """Why the bytes could not be handed over, for ``submit`` to answer; None where they could."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,18 @@ class Survey:
     """Jobs that were among the unfinished ones and are no more: worth a look of their own."""
 
 
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """What free calls told about an account."""
+
+    found: str
+    """One sentence."""
+    is_well: bool = True
+    """False when it answers, but could not do a job now; ``found`` says how to mend it."""
+    available: Cost | None = None
+    """Credit for new jobs; None where the provider does not tell."""
+
+
 class Provider(Protocol):
     """A conversation with one provider account. Knows no ledger, no bucket, no Dagster."""
 
@@ -209,6 +223,13 @@ class Provider(Protocol):
 
         Sends nothing that could be paid a second time. ``request`` is the exact body that was
         sent, for providers with ``capabilities.keeps_request``.
+        """
+        ...
+
+    async def check(self) -> Checkup:
+        """Find out with free calls whether the account works.
+
+        Raises ``ProviderError`` where it refuses us or does not answer.
         """
         ...
 

@@ -35,6 +35,7 @@ from transcription_pipeline.providers.base import (
     Audio,
     AudioDelivery,
     Capabilities,
+    Checkup,
     Cost,
     Observation,
     PaidRequest,
@@ -163,6 +164,10 @@ class LocalProvider:
         if self._answer_path(attempt.attempt_id).exists():
             return Submission(Verdict.ACCEPTED, provider_job_id=attempt.attempt_id)
         return Submission(Verdict.NOT_SENT)
+
+    async def check(self) -> Checkup:
+        """Say how many processes there would be; nothing is started for it."""
+        return Checkup(f"ready, {self.capabilities.concurrency} processes")
 
     async def delete(self, provider_job_id: str) -> bool:
         """Remove the answer from the spool; true also when it was not there."""

@@ -24,6 +24,7 @@ from transcription_pipeline.providers.base import (
     Audio,
     AudioDelivery,
     Capabilities,
+    Checkup,
     Cost,
     Observation,
     PaidRequest,
@@ -34,7 +35,7 @@ from transcription_pipeline.providers.base import (
 )
 from transcription_pipeline.providers.http import Patience
 from transcription_pipeline.providers.scriptivox_answers import JOB_ID, judge_replay, observe_job
-from transcription_pipeline.providers.scriptivox_api import NAME, Balance, ScriptivoxApi
+from transcription_pipeline.providers.scriptivox_api import NAME, ScriptivoxApi
 from transcription_pipeline.providers.scriptivox_options import (
     MAX_URL_CHARS,
     OPTIONS,
@@ -47,6 +48,7 @@ from transcription_pipeline.providers.scriptivox_options import (
 __all__ = ["NAME", "OPTIONS", "SECRETS", "ScriptivoxProvider", "find_problems", "open_provider"]
 
 SECRETS = ("scriptivox_api_key",)
+TELLS_CREDIT = True
 SURVEY_PAGES = 3
 """Older jobs than these show are looked at one by one."""
 REPLAY_WINDOW = timedelta(hours=23, minutes=50)
@@ -203,6 +205,17 @@ class ScriptivoxProvider:
             told = replace(told, detail="; ".join(part for part in parts if part))
         return told
 
+    async def check(self) -> Checkup:
+        """Ask for the balance and the list."""
+        await self._api.list_jobs({})
+        balance = await self._api.balance()
+        micros = int(balance.available_cents * MICROS_PER_CENT)
+        reserved = balance.reserved_cents / 100
+        told = f"{balance.available_cents / 100:.2f} USD available, {reserved:.2f} USD reserved"
+        if micros <= 0:
+            told += ": top the account up, or every job is refused"
+        return Checkup(f"the key is accepted, {told}", micros > 0, Cost(micros, "USD", 0))
+
     async def delete(self, provider_job_id: str) -> bool:
         """Delete the job; True when confirmed, False while it is in work (cancel first) or unknown."""
         return await self._api.delete(provider_job_id)
@@ -213,10 +226,6 @@ class ScriptivoxProvider:
         if released is None:
             return None
         return Cost(int((released * MICROS_PER_CENT).to_integral_value()), "USD", 0)
-
-    async def balance(self) -> Balance:
-        """Ask for the account's credit."""
-        return await self._api.balance()
 
     async def export(
         self,

@@ -101,7 +101,7 @@ def test_jobs_and_show_tell_what_happened(finished: World) -> None:
         "published",
     ]
     finished.tp("show", told["recording"]["recording_id"][:12])
-    assert "0 recordings match" in finished.tp("show", "nothing-like-it", code=1)
+    assert "no recordings match" in finished.tp("show", "nothing-like-it", code=1)
 
 
 def test_costs_are_the_invoice(finished: World) -> None:
@@ -231,3 +231,26 @@ def test_jobs_of_a_provider_no_route_names_any_more_wait(world: World, tmp_path:
     assert counts["local"]["published"] == 1
     assert counts["assemblyai"]["in_progress"] == 1
     assert world.emulator.request_counts().get("submit", 0) == 0
+
+
+def test_compare_lays_providers_side_by_side(finished: World) -> None:
+    """Rows go up in time, no provider's word is lost, and every pair has its disagreement."""
+    told = finished.json("compare", "inbox/calls/one.flac")
+    names = [transcript["provider"] for transcript in told["transcripts"]]
+    assert names == ["assemblyai", "local"]
+    starts = [row["start_ms"] for row in told["rows"]]
+    assert starts == sorted(starts)
+    for name, transcript in zip(names, told["transcripts"], strict=True):
+        words = " ".join(row[name]["text"] for row in told["rows"]).split()
+        assert len(words) == transcript["word_count"] > 0
+    (pair,) = told["disagreement"]
+    assert pair["providers"] == names
+    assert 0 < pair["disagreement"] <= 1  # the emulator speaks a script of its own
+    shown = finished.tp("compare", told["recording_id"][:12])
+    assert "assemblyai and local differ in" in shown
+
+
+def test_compare_says_what_it_lacks(finished: World) -> None:
+    """A recording that nobody knows, and one without transcripts, end with a sentence and 1."""
+    assert "no recordings match" in finished.tp("compare", "nobody", code=1)
+    assert "no transcript" in finished.tp("compare", "inbox/calls/text.mp3", code=1)

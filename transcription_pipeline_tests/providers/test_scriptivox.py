@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, TypeVar
 
 import pytest
@@ -504,13 +503,16 @@ def test_the_balance_is_exact_cents(emulator: EmulatorServer) -> None:
     """Reserved while in work, spent when completed; fractions of a cent are kept."""
     emulator.configure(balance_cents=500.0)
     submit_job(emulator)
-    held = talk(emulator, lambda client: client.balance())
-    assert held.balance_cents == 500
-    assert held.reserved_cents == Decimal("0.1667")
-    assert held.available_cents == Decimal("499.8333")
+    held = talk(emulator, lambda client: client.check())
+    assert held.found == "the key is accepted, 5.00 USD available, 0.00 USD reserved"
+    assert held.available == Cost(4_998_333, "USD", 0)
     emulator.advance(JOB_S)
-    spent = talk(emulator, lambda client: client.balance())
-    assert (spent.balance_cents, spent.reserved_cents) == (Decimal("499.8333"), 0)
+    assert talk(emulator, lambda client: client.check()).available == held.available
+    emulator.configure(balance_cents=0.0)
+    broke = talk(emulator, lambda client: client.check())
+    emulator.configure(balance_cents=1_000_000.0)
+    assert not broke.is_well
+    assert "top the account up" in broke.found
 
 
 @pytest.mark.parametrize(("kind", "start"), [("srt", "1\n00:"), ("vtt", "WEBVTT"), ("text", "")])
