@@ -21,6 +21,7 @@ check: $(STAMP)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m transcription_pipeline.tables.dictionary --check README.md
+	@$(BIN)/python -m transcription_pipeline.emulators.coverage --check docs/emulators.md
 
 ui: $(STAMP)
 	@$(BIN)/tp ui

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import tempfile
 from collections import Counter, deque
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -124,6 +124,9 @@ class Service(Protocol):
     @property
     def settings(self) -> msgspec.Struct:
         """The settings in force."""
+
+    def endpoints(self) -> Mapping[str, Collection[str]]:
+        """List the vendor's endpoints: path to methods."""
 
     def routes(self) -> list[BaseRoute]:
         """List the vendor's endpoints, with a last one for everything unknown."""

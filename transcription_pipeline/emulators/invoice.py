@@ -32,6 +32,10 @@ class InvoiceLine:
     """When it was charged, seconds since 1970 on the emulator's clock."""
     items: dict[str, int]
     """What was charged for: name to micros of ``currency`` per hour of audio."""
+    file_id: str | None = None
+    """The service's id of an uploaded file, where its URLs carry no token."""
+    file_md5: str | None = None
+    """MD5 of that file in hex: the same for every upload of one recording."""
 
 
 class Invoice:

@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,7 +34,14 @@ from transcription_pipeline.emulators.control import make_control_routes
 from transcription_pipeline.emulators.wire import FaultLayer, WireProtocol
 from transcription_pipeline.errors import ConfigurationError
 
-PROVIDERS = ("aitronos", "assemblyai", "scriptivox")
+_SERVICES = {
+    "aitronos": "Aitronos",
+    "assemblyai": "AssemblyAI",
+    "plaud": "Plaud",
+    "scriptivox": "Scriptivox",
+}
+"""Name to the class in its ``app.py``, which is loaded only when it is wanted."""
+PROVIDERS = tuple(_SERVICES)
 _HOST = "127.0.0.1"
 _KEEP_ALIVE_S = 60
 """Idle connections are kept for a minute; how long the real service keeps them is not documented."""
@@ -61,23 +69,15 @@ def make_service(
     Raises:
         ConfigurationError: Terminal. Unknown provider, or a setting it does not have.
     """
+    if name not in _SERVICES:
+        raise ConfigurationError(f"no emulator for {name!r}; there are {', '.join(PROVIDERS)}")
     backstage = Backstage(clock=clock, state=state)
+    application = import_module(f"transcription_pipeline.emulators.{name}.app")
     try:
-        if name == "aitronos":
-            from transcription_pipeline.emulators.aitronos.app import Aitronos
-
-            return Aitronos(backstage, dict(settings or {}))
-        if name == "assemblyai":
-            from transcription_pipeline.emulators.assemblyai.app import AssemblyAI
-
-            return AssemblyAI(backstage, dict(settings or {}))
-        if name == "scriptivox":
-            from transcription_pipeline.emulators.scriptivox.app import Scriptivox
-
-            return Scriptivox(backstage, dict(settings or {}))
+        service: Service = getattr(application, _SERVICES[name])(backstage, dict(settings or {}))
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"emulator {name}: {error}") from error
-    raise ConfigurationError(f"no emulator for {name!r}; there are {', '.join(PROVIDERS)}")
+    return service
 
 
 def make_app(service: Service) -> ASGIApp:

@@ -75,6 +75,7 @@ class SpeechSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, f
     """How an emulator comes by its words, and how long it takes over them."""
 
     speech: Literal["scripted", "recognised"] = "scripted"
+    """Where words come from: a script, or the local recogniser, as ``tp emulate`` starts."""
     fetch_audio: bool = False
     """Whether scripted jobs fetch the audio too; recognised ones always do."""
     word_count: int | None = None
@@ -88,13 +89,23 @@ class SpeechSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, f
     workers: int = 1
     """Recogniser processes."""
     job_time: Literal["fixed", "lognormal"] = "fixed"
+    """Whether all jobs take the same time."""
     job_s: float = 0.5
     """Time per job if fixed; recognition that takes longer takes longer."""
     # T = 8 s x LN(0, .2) + 0.03 x audio x LN(0, .25): the job times the bench is compared at.
     job_base_s: float = 8.0
+    """Log-normal: the median of what each job takes."""
     job_base_sigma: float = 0.2
+    """Log-normal: its spread."""
     job_per_audio_s: float = 0.03
+    """Log-normal: the median of what each second of audio takes on top."""
     job_per_audio_sigma: float = 0.25
+    """Log-normal: its spread."""
+
+    @property
+    def looks_at_audio(self) -> bool:
+        """Whether anybody reads the audio: then it is fetched, and uploads are kept."""
+        return self.fetch_audio or self.speech == "recognised"
 
 
 @dataclass(frozen=True, slots=True)

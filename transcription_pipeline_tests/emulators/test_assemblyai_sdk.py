@@ -12,6 +12,7 @@ from pathlib import Path
 import assemblyai as aai
 import pytest
 
+from transcription_pipeline.audio.probe import probe
 from transcription_pipeline.emulators.server import EmulatorServer
 
 
@@ -75,14 +76,42 @@ def test_the_sdk_parses_every_analysis(sdk: aai.Transcriber) -> None:
         sentiment_analysis=True,
         entity_detection=True,
         summarization=True,
+        speech_understanding=aai.SpeechUnderstandingRequest(
+            request=aai.SpeechUnderstandingFeatureRequests(
+                summarization=aai.types.SummarizationRequest(summary_type="bullets"),
+                translation=aai.TranslationRequest(target_languages=["de"]),
+                speaker_identification=aai.SpeakerIdentificationRequest(speaker_type="name"),
+            )
+        ),
     )
     transcript = sdk.transcribe("https://audio.test/analyses.mp3", config)
     assert transcript.status == aai.TranscriptStatus.completed, transcript.error
     assert transcript.sentiment_analysis
     assert transcript.auto_highlights is not None
     assert transcript.content_safety is not None
+    assert transcript.content_safety.results
+    told = transcript.json_response["speech_understanding"]["response"]
+    assert told["summarization"]["block_summary"] == transcript.summary
+    assert transcript.json_response["translated_texts"]["de"]
     assert transcript.iab_categories is not None
     assert transcript.summary
+
+
+def test_the_sdk_fetches_redacted_audio(
+    sdk: aai.Transcriber, emulator: EmulatorServer, tmp_path: Path
+) -> None:
+    """The SDK polls for the redacted audio, and saves the file behind its signed address."""
+    emulator.configure(redacted_audio_s=0.2)
+    config = aai.TranscriptionConfig().set_redact_pii(
+        policies=[aai.PIIRedactionPolicy.person_name], redact_audio=True
+    )
+    transcript = sdk.transcribe("https://audio.test/redacted.mp3", config)
+    place = tmp_path / "redacted.mp3"
+    transcript.save_redacted_audio(str(place))
+    body = place.read_bytes()
+    facts = probe(lambda start, length: body[start : start + length], len(body))
+    assert facts.container == "mp3"
+    assert abs((facts.duration_ms or 0) - 30_000) < 200
 
 
 def test_the_sdk_pages_through_the_list(sdk: aai.Transcriber) -> None:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from transcription_pipeline.emulators.aitronos.jobs import MODEL, AitronosSettings, Job
-from transcription_pipeline.emulators.clock import to_utc
+from transcription_pipeline.emulators.aitronos.refusals import write_instant
 from transcription_pipeline.emulators.speech import Script, Speech, SpokenWord, Turn
 
 _LINKS = {
@@ -23,11 +23,6 @@ _LINKS = {
     "get_subtitles_txt": "/subtitles/txt",
     "search": "/search",
 }
-
-
-def write_instant(at: float) -> str:
-    """Write an instant as the samples do."""
-    return to_utc(at).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def make_metadata(at: float, **more: Any) -> dict[str, Any]:

@@ -8,61 +8,56 @@ list of models, are described by no page and are not here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
 from transcription_pipeline.emulators.aitronos.answers import (
     make_created,
     make_found,
     make_metadata,
     make_pieces,
-    write_instant,
 )
 from transcription_pipeline.emulators.aitronos.checks import check_body, read_number
 from transcription_pipeline.emulators.aitronos.desk import PROVIDER, Desk
 from transcription_pipeline.emulators.aitronos.exports import FORMATS, make_subtitles, search
 from transcription_pipeline.emulators.aitronos.jobs import AitronosSettings, Job
 from transcription_pipeline.emulators.aitronos.listing import make_page
-from transcription_pipeline.emulators.aitronos.refusals import Refusal, code_for, make_envelope
+from transcription_pipeline.emulators.aitronos.refusals import (
+    Refusal,
+    code_for,
+    make_envelope,
+    write_instant,
+)
 from transcription_pipeline.emulators.aitronos.uploads import receive_upload
 from transcription_pipeline.emulators.aitronos.work import UPLOAD_PREFIX, Work
 from transcription_pipeline.emulators.backstage import Backstage
+from transcription_pipeline.emulators.endpoints import Endpoint, Endpoints, answer_json
 from transcription_pipeline.emulators.wire import decision_of
 
-_MINUTE_S = 60.0
 _DAY_S, _SHORT_S = 86_400, 5
-_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _MAX_PIECES = 1_000
 
-Endpoint = Callable[[Request, str], Awaitable[Response]]
 
-
-def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    body = msgspec.json.encode(content)
-    return Response(body, status, media_type="application/json", headers=headers)
-
-
-class Aitronos:
+class Aitronos(Endpoints[AitronosSettings, Desk]):
     """The emulated service: its endpoints, and the desk and workers behind them."""
 
     name = PROVIDER
+    settings_type = AitronosSettings
+    work: Work
 
     def __init__(self, backstage: Backstage, settings: dict[str, Any] | None = None) -> None:
-        self.backstage = backstage
-        self.settings = msgspec.convert(settings or {}, AitronosSettings, strict=False)
+        super().__init__(backstage, settings)
         self.desk = Desk(backstage, self.settings)
         self.work = Work(self.desk)
-        self._windows: dict[str, tuple[float, int]] = {}
 
-    def routes(self) -> list[BaseRoute]:
-        """List the endpoints; whatever else is asked for is not found."""
+    def endpoints(self) -> dict[str, dict[str, Endpoint]]:
+        """List the endpoints."""
         one = "/v1/audio/transcribe/{job_id}"
-        endpoints: dict[str, dict[str, Endpoint]] = {
+        return {
             "/v1/audio/transcribe": {"POST": self._submit, "GET": self._list},
             one: {"GET": self._get, "DELETE": self._delete},
             f"{one}/sentences": {"GET": self._sentences},
@@ -72,11 +67,6 @@ class Aitronos:
             f"{one}/redacted-audio": {"GET": self._redacted_audio},
             "/v1/audio/files/upload": {"POST": self._upload},
         }
-        routes: list[BaseRoute] = [
-            Route(path, self._guard(by_method), methods=_METHODS)
-            for path, by_method in endpoints.items()
-        ]
-        return [*routes, Route("/{path:path}", self._guard({}), methods=_METHODS)]
 
     def operation_of(self, method: str, path: str) -> str:
         """Name the operation of a request, for counts and fault rules."""
@@ -97,54 +87,23 @@ class Aitronos:
         if status in (502, 503, 504):
             return "text/html", b"<html><head><title>Bad Gateway</title></head></html>"
         ordered = Refusal(code_for(status), "As the fault script orders")
-        body = make_envelope(ordered, write_instant(self.backstage.clock.now()), status=status)
+        body = make_envelope(ordered, self.backstage.clock.now(), status=status)
         return "application/json", msgspec.json.encode(body)
 
-    def replay(self) -> None:
-        """Take up the journal's state, and go on with unfinished jobs."""
-        self.desk.replay()
-
-    def configure(self, changes: dict[str, Any]) -> None:
-        """Change settings while running."""
-        merged = msgspec.to_builtins(self.settings) | changes
-        self.settings = self.desk.settings = msgspec.convert(merged, AitronosSettings)
-
-    async def reset(self) -> None:
-        """Forget everything but the settings."""
-        await self.backstage.cancel_tasks()
-        self.desk.clear()
-        self.backstage.timeline.clear()
-        self.backstage.invoice.clear()
-        self.backstage.faults.clear()
-        self.backstage.requests.clear()
-        self.backstage.journal.clear()
-        self._windows.clear()
-
-    async def close(self) -> None:
-        """End the workers."""
-        self.work.close()
-
-    # -- before every endpoint -------------------------------------------------------------------
-
-    def _guard(self, by_method: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:
-        """Check path, method, key, rate limit and stubs first, and word refusals."""
-
-        async def guarded(request: Request) -> Response:
-            try:
-                account = self._authenticate(request)
-                if not by_method:
-                    raise Refusal("NOT_FOUND", "Not found.")
-                if request.method not in by_method:
-                    raise Refusal("METHOD_NOT_ALLOWED", "Method not allowed.")
-                self._count(account)
-                if self.operation_of(request.method, request.url.path) in self.settings.stubs:
-                    raise Refusal("NOT_IMPLEMENTED", "This endpoint is not implemented yet.")
-                return await by_method[request.method](request, account)
-            except Refusal as refusal:
-                body = make_envelope(refusal, write_instant(self.backstage.clock.now()))
-                return _json(body, refusal.status, refusal.headers)
-
-        return guarded
+    def admit(self, request: Request, methods: Collection[str]) -> str:
+        """Check key, path, method, rate limit and stubs."""
+        account = self._authenticate(request)
+        if not methods:
+            raise Refusal("NOT_FOUND", "Not found.")
+        if request.method not in methods:
+            raise Refusal("METHOD_NOT_ALLOWED", "Method not allowed.")
+        wait_s = self.windows.take((account, self.settings.requests_per_min))
+        if wait_s:
+            wait = {"retry-after": str(wait_s)}
+            raise Refusal("RATE_LIMIT_EXCEEDED", "Too many requests.", headers=wait)
+        if self.operation_of(request.method, request.url.path) in self.settings.stubs:
+            raise Refusal("NOT_IMPLEMENTED", "This endpoint is not implemented yet.")
+        return account
 
     def _authenticate(self, request: Request) -> str:
         """Find the account of ``X-API-Key``, or of a session's token ("Authentication")."""
@@ -163,19 +122,6 @@ class Aitronos:
         # Without configured keys each key is an account; its digest, as keys are never kept.
         return known[key] if known else hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
 
-    def _count(self, account: str) -> None:
-        """Count a request against the limit per minute, in fixed windows (not documented)."""
-        limit, now = self.settings.requests_per_min, self.backstage.clock.now()
-        if not limit:
-            return
-        start, count = self._windows.get(account, (now, 0))
-        if not start <= now < start + _MINUTE_S:
-            start, count = now, 0
-        if count >= limit:
-            wait = {"retry-after": str(max(1, round(start + _MINUTE_S - now)))}
-            raise Refusal("RATE_LIMIT_EXCEEDED", "Too many requests.", headers=wait)
-        self._windows[account] = start, count + 1
-
     # -- endpoints -------------------------------------------------------------------------------
 
     async def _submit(self, request: Request, account: str) -> Response:
@@ -192,12 +138,12 @@ class Aitronos:
         audio_ms = await self.work.measure(account, url)
         fate = decision_of(request.scope).fate
         job = self.desk.submit(account, options, fate, audio_ms=audio_ms)
-        return _json(make_created(job, self.settings, _base_url(request)), 201)
+        return answer_json(make_created(job, self.settings, _base_url(request)), 201)
 
     async def _list(self, request: Request, account: str) -> Response:
         lag_s = decision_of(request.scope).list_lag_s
         base_url, query = _base_url(request), request.query_params
-        return _json(make_page(self.desk, account, query, base_url=base_url, lag_s=lag_s))
+        return answer_json(make_page(self.desk, account, query, base_url=base_url, lag_s=lag_s))
 
     async def _get(self, request: Request, account: str) -> Response:
         job = self.desk.get(account, request.path_params["job_id"])
@@ -217,7 +163,7 @@ class Aitronos:
             "deleted_at": write_instant(now),
             "deleted_upstream": True,
         }
-        return _json({"success": True, "data": data, "metadata": make_metadata(now)})
+        return answer_json({"success": True, "data": data, "metadata": make_metadata(now)})
 
     def _completed(self, request: Request, account: str) -> Job:
         """Find a job that is known to be completed; the code for others is not documented."""
@@ -256,7 +202,7 @@ class Aitronos:
             raise Refusal("TRANSCRIPTION_NOT_READY", "The transcription is queued.")
         data = search(job, request.query_params.get("query"))
         metadata = make_metadata(self.backstage.clock.now())
-        return _json({"success": True, "data": data, "metadata": metadata})
+        return answer_json({"success": True, "data": data, "metadata": metadata})
 
     async def _redacted_audio(self, request: Request, account: str) -> Response:
         job = self.desk.get(account, request.path_params["job_id"])
@@ -271,17 +217,16 @@ class Aitronos:
                 "expires_at": write_instant(expires_at),
             }
         metadata = make_metadata(self.backstage.clock.now())
-        return _json({"success": True, "data": data, "metadata": metadata})
+        return answer_json({"success": True, "data": data, "metadata": metadata})
 
     async def _upload(self, request: Request, account: str) -> Response:
-        keeps = self.settings.fetch_audio or self.settings.speech == "recognised"
-        folder = self.backstage.folder if keeps else None
+        folder = self.backstage.folder if self.settings.looks_at_audio else None
         upload = await receive_upload(request, account, folder)
         self.desk.keep_upload(upload)
         now = self.backstage.clock.now()
         # Of the answer the vendor's sample shows ``data.file_url`` alone.
         data = {"file_url": UPLOAD_PREFIX + upload.id}
-        return _json({"success": True, "data": data, "metadata": make_metadata(now)}, 201)
+        return answer_json({"success": True, "data": data, "metadata": make_metadata(now)}, 201)
 
 
 def _base_url(request: Request) -> str:
@@ -298,4 +243,4 @@ def _cacheable(request: Request, answer: dict[str, Any], seconds: int) -> Respon
     headers = {"etag": tag, "cache-control": f"public, max-age={seconds}"}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
-    return _json(answer, headers=headers)
+    return answer_json(answer, headers=headers)

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
-
-import msgspec
 
 from transcription_pipeline.emulators.aitronos.jobs import (
     AitronosSettings,
@@ -23,6 +20,7 @@ from transcription_pipeline.emulators.aitronos.jobs import (
 )
 from transcription_pipeline.emulators.aitronos.refusals import Refusal
 from transcription_pipeline.emulators.backstage import Backstage
+from transcription_pipeline.emulators.desk import BaseDesk, read_said, write_said
 from transcription_pipeline.emulators.invoice import InvoiceLine, find_attempt_token
 from transcription_pipeline.emulators.speech import Script, Speech
 
@@ -31,18 +29,14 @@ CURRENCY = "SYNAPSES"
 _MICROS = 1_000_000
 
 
-class Desk:
+class Desk(BaseDesk[Job, Upload, AitronosSettings]):
     """All jobs, uploads and balances."""
 
+    upload_type = Upload
+
     def __init__(self, backstage: Backstage, settings: AitronosSettings) -> None:
-        self.backstage = backstage
-        self.settings = settings
-        self.jobs: dict[str, Job] = {}
-        self.uploads: dict[str, Upload] = {}
-        self.by_account: dict[str, list[Job]] = {}
+        super().__init__(backstage, settings)
         self._spent: Counter[str] = Counter()
-        self.begin: Callable[[Job, float], None] = _nobody_works
-        """Start the work on a job at a moment; set by ``work.py``."""
 
     def submit(
         self, account: str, options: dict[str, Any], fate: dict[str, Any], *, audio_ms: int
@@ -64,29 +58,26 @@ class Desk:
                 },
             )
         now = self.backstage.clock.now()
-        place = len(self.by_account.get(account, ()))
-        job = Job(
-            f"trans_{uuid.uuid4().hex}", account, place, options, now, audio_ms, synapses, fate
-        )
+        place, job_id = self.next_place(account), f"trans_{uuid.uuid4().hex}"
+        job = Job(job_id, account, place, options, now, audio_ms, synapses, fate)
         job.seen_at = now
         line = self._keep_and_charge(job)
-        event = {
-            "event": "submit",
-            "id": job.id,
-            "account": account,
-            "options": options,
-            "at": now,
-            "audio_ms": audio_ms,
-            "synapses": synapses,
-            "fate": fate,
-            "line": asdict(line),
-        }
-        self.backstage.journal.append(event)
+        self.write(
+            "submit",
+            id=job.id,
+            account=account,
+            options=options,
+            at=now,
+            audio_ms=audio_ms,
+            synapses=synapses,
+            fate=fate,
+            line=asdict(line),
+        )
         self._start_later(job, now + self.settings.queue_s)
         return job
 
     def _keep_and_charge(self, job: Job) -> InvoiceLine:
-        self._keep(job)
+        self.keep(job)
         line = InvoiceLine(
             provider=PROVIDER,
             provider_job_id=job.id,
@@ -100,9 +91,9 @@ class Desk:
         self.backstage.invoice.charge(line)
         return line
 
-    def _keep(self, job: Job) -> None:
-        self.jobs[job.id] = job
-        self.by_account.setdefault(job.account, []).append(job)
+    def keep(self, job: Job) -> None:
+        """Remember a job, and what its organization spent on it."""
+        super().keep(job)
         self._spent[job.options["organization_id"]] += job.synapses
 
     def _start_later(self, job: Job, at: float) -> None:
@@ -122,16 +113,8 @@ class Desk:
         job.said = said if error is None else None
         if error is not None and self.settings.refunds_failures:
             self._refund(job, job.synapses)
-        event = {
-            "event": "finish",
-            "id": job.id,
-            "at": at,
-            "error": error,
-            "refunded": job.refunded,
-            "script": asdict(job.said) if isinstance(job.said, Script) else None,
-            "speech": asdict(job.said) if isinstance(job.said, Speech) else None,
-        }
-        self.backstage.journal.append(event)
+        told = {"error": error, "refunded": job.refunded} | write_said(job.said)
+        self.write("finish", id=job.id, at=at, **told)
 
     def _refund(self, job: Job, synapses: int) -> None:
         job.refunded = synapses
@@ -156,46 +139,26 @@ class Desk:
     def delete(self, job: Job) -> None:
         """Forget a job in any state; what that means for one in work is not documented."""
         job.deleted_at = self.backstage.clock.now()
-        event = {"event": "delete", "id": job.id, "at": job.deleted_at}
-        self.backstage.journal.append(event)
-
-    def keep_upload(self, upload: Upload) -> None:
-        """Remember an uploaded file."""
-        self.uploads[upload.id] = upload
-        event = asdict(upload) | {"event": "upload", "path": upload.path and upload.path.name}
-        self.backstage.journal.append(event)
+        self.write("delete", id=job.id, at=job.deleted_at)
 
     def clear(self) -> None:
         """Forget everything."""
-        for upload in self.uploads.values():
-            if upload.path is not None:
-                upload.path.unlink(missing_ok=True)
-        for memory in (self.jobs, self.uploads, self.by_account, self._spent):
-            memory.clear()
+        self._spent.clear()
+        super().clear()
 
-    def replay(self) -> None:
-        """Take up what the journal tells; unfinished jobs begin again."""
-        for event in self.backstage.journal.replay():
-            self._replay_one(event.pop("event"), event)
-        now = self.backstage.clock.now()
-        for job in self.jobs.values():
-            if job.finished_at is None and job.deleted_at is None:
-                self._start_later(job, now)
+    def resume(self, job: Job, at: float) -> None:
+        """Begin a job again, unless it was deleted meanwhile."""
+        if job.deleted_at is None:
+            self._start_later(job, at)
 
-    def _replay_one(self, kind: str, event: dict[str, Any]) -> None:
-        if kind == "clock":
-            clock = self.backstage.clock
-            clock.advance(event["offset_s"] - clock.offset_s)
-        elif kind == "upload":
-            name = event["path"]
-            upload = Upload(**event | {"path": name and self.backstage.folder / name})
-            self.uploads[upload.id] = upload
-        elif kind == "submit":
-            place = len(self.by_account.get(event["account"], ()))
+    def replay_one(self, kind: str, event: dict[str, Any]) -> None:
+        """Take up one event."""
+        if kind == "submit":
+            place = self.next_place(event["account"])
             job = Job(event["id"], event["account"], place, event["options"], event["at"], 0, 0)
             job.audio_ms, job.synapses = event["audio_ms"], event["synapses"]
             job.fate, job.seen_at = event["fate"], event["at"]
-            self._keep(job)
+            self.keep(job)
             self.backstage.invoice.charge(InvoiceLine(**event["line"]))
         elif kind == "delete":
             self.jobs[event["id"]].deleted_at = event["at"]
@@ -206,11 +169,4 @@ class Desk:
         job.started_at = job.finished_at = event["at"]
         job.error = event["error"]
         self._refund(job, event["refunded"])
-        if event["script"]:
-            job.said = Script(**event["script"])
-        if event["speech"]:
-            job.said = msgspec.convert(event["speech"], Speech)
-
-
-def _nobody_works(job: Job, at: float) -> None:
-    raise NotImplementedError
+        job.said = read_said(event)

@@ -26,6 +26,7 @@ class AitronosSettings(SpeechSettings, kw_only=True, forbid_unknown_fields=True,
     api_keys: dict[str, str] | None = None
     """Key or token to account; None: every key is accepted and is an account of its own."""
     revoked_keys: tuple[str, ...] = ()
+    """Keys that answer API_KEY_DEACTIVATED."""
     organizations: tuple[str, ...] | None = None
     """Those that may be billed; None: all."""
     requests_per_min: int = 0

@@ -1,14 +1,18 @@
 """The codes with which Aitronos refuses a request, in its envelope.
 
 Codes of 401, 402, 403 and 422 are from the page "Error codes" and "Create transcription"; those of
-404, 409, 429 and 501 are not documented and are obvious placeholders. ``app.py`` turns a ``Refusal``
-into an HTTP answer.
+404, 409, 429 and 501 are not documented and are obvious placeholders.
 """
 
 from __future__ import annotations
 
 import uuid
 from typing import Any
+
+from starlette.responses import Response
+
+from transcription_pipeline.emulators.clock import to_utc
+from transcription_pipeline.emulators.endpoints import Refused, answer_json
 
 _STATUSES = {
     "AUTHENTICATION_REQUIRED": 401,
@@ -30,7 +34,7 @@ _STATUSES = {
 _BY_STATUS = {status: code for code, status in reversed(_STATUSES.items())}
 
 
-class Refusal(Exception):
+class Refusal(Refused):
     """A request that gets an HTTP error in the vendor's envelope."""
 
     def __init__(
@@ -50,8 +54,17 @@ class Refusal(Exception):
         self.headers = headers or {}
         super().__init__(f"{code}: {message}")
 
+    def answer(self, at: float, /) -> Response:
+        """Write the error in its envelope."""
+        return answer_json(make_envelope(self, at), self.status, self.headers)
 
-def make_envelope(refusal: Refusal, at: str, *, status: int | None = None) -> dict[str, Any]:
+
+def write_instant(at: float) -> str:
+    """Write an instant as the samples do."""
+    return to_utc(at).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def make_envelope(refusal: Refusal, at: float, *, status: int | None = None) -> dict[str, Any]:
     """Wrap an error as the two documented samples do."""
     status = status or refusal.status
     kind = "server_error" if status >= 500 else "client_error"
@@ -65,7 +78,7 @@ def make_envelope(refusal: Refusal, at: str, *, status: int | None = None) -> di
             "status": status,
             "details": refusal.details,
             "trace_id": str(uuid.uuid4()),
-            "timestamp": at,
+            "timestamp": write_instant(at),
         },
     }
 

@@ -38,17 +38,13 @@ class Work:
         self.recogniser = Recogniser()
         desk.begin = self.begin
 
-    @property
-    def _looks(self) -> bool:
-        return self.desk.settings.speech == "recognised" or self.desk.settings.fetch_audio
-
     async def measure(self, account: str, url: str) -> int:
         """Find out how long audio is, in milliseconds; refuses a URL without any."""
         if url.startswith(UPLOAD_PREFIX):
             upload = self.desk.uploads.get(url.removeprefix(UPLOAD_PREFIX))
             if upload is None or upload.account != account:
                 raise refuse_url(url, "File not found")
-        if not self._looks:
+        if not self.desk.settings.looks_at_audio:
             return self._script(url, None).duration_ms
         path = self.backstage.folder / f"measured-{uuid.uuid4().hex}"
         try:
@@ -63,7 +59,7 @@ class Work:
 
     def begin(self, job: Job, at: float) -> None:
         """Start one job at a moment of the emulator's clock."""
-        if self._looks:
+        if self.desk.settings.looks_at_audio:
             self.backstage.spawn(self._look_and_work(job, at))
         else:
             self._finish(job, at, self._script(job.audio_url, job.audio_ms))

@@ -27,21 +27,31 @@ FLAGS = (
 UNAVAILABLE = {"status": "unavailable", "results": [], "summary": {}}
 """Recorded: analyses that were not asked for, once the transcript is completed."""
 _MOODS = ("POSITIVE", "NEUTRAL", "NEGATIVE")
+_MATTER = "financials"
 _TOPIC = "BusinessAndFinance>Industries>LogisticsIndustry"
 
 
 def analyse(
-    wanted: frozenset[str], text: str, words: Sequence[Any], sentences: Sequence[Any]
+    wanted: frozenset[str],
+    text: str,
+    words: Sequence[Any],
+    sentences: Sequence[Any],
+    *,
+    spoken: Sequence[Any],
 ) -> dict[str, Any]:
-    """Fill the result fields of a completed transcript, switched on or not."""
+    """Fill the result fields of a completed transcript, switched on or not.
+
+    ``spoken`` are the words before redaction: entities are found in them, because the page "PII
+    redaction" warns that they may still hold what was redacted.
+    """
     return {
         "auto_highlights_result": _highlights(words) if "auto_highlights" in wanted else None,
-        "content_safety_labels": _safety() if "content_safety" in wanted else UNAVAILABLE,
+        "content_safety_labels": _safety(sentences) if "content_safety" in wanted else UNAVAILABLE,
         "iab_categories_result": _topics(sentences) if "iab_categories" in wanted else UNAVAILABLE,
         "sentiment_analysis_results": (
             [_mood(sentence) for sentence in sentences] if "sentiment_analysis" in wanted else None
         ),
-        "entities": _entities(words) if "entity_detection" in wanted else None,
+        "entities": _entities(spoken) if "entity_detection" in wanted else None,
         "chapters": _chapters(text, sentences) if "auto_chapters" in wanted else None,
         "summary": _gist(text) if "summarization" in wanted else None,
     }
@@ -94,8 +104,24 @@ def _highlights(words: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"status": "success", "results": results}
 
 
-def _safety() -> dict[str, Any]:
-    return {"status": "success", "results": [], "summary": {}, "severity_score_summary": {}}
+def _safety(sentences: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    results = [
+        {
+            "text": sentence["text"],
+            "labels": [{"label": _MATTER, "confidence": 0.8, "severity": 0.2}],
+            "sentences_idx_start": 0,
+            "sentences_idx_end": 0,
+            "timestamp": {"start": sentence["start"], "end": sentence["end"]},
+        }
+        for sentence in sentences[:1]
+    ]
+    severity = {_MATTER: {"low": 1.0, "medium": 0.0, "high": 0.0}} if results else {}
+    return {
+        "status": "success",
+        "results": results,
+        "summary": {_MATTER: 0.8} if results else {},
+        "severity_score_summary": severity,
+    }
 
 
 def _topics(sentences: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -126,3 +152,32 @@ def _chapters(text: str, sentences: Sequence[dict[str, Any]]) -> list[dict[str, 
             "end": sentences[-1]["end"],
         }
     ]
+
+
+def understand(request: dict[str, Any], heard: dict[str, Any]) -> dict[str, Any]:
+    """Answer ``speech_understanding``: shapes of the vendor's Python SDK 1.8.2.
+
+    Returns:
+        The fields of the transcript that it fills; what an analysis that the SDK does not know
+        answers is not documented, and is its status alone.
+    """
+    response: dict[str, Any] = {name: {"status": "success"} for name in request}
+    turns, text = heard["utterances"] or [], heard["text"]
+    if "summarization" in request:
+        kind = request["summarization"].get("summary_type", "bullets")
+        told = {"bullets": [_gist(text)]} if kind == "bullets" else {"text": _gist(text)}
+        words = heard["words"]
+        spans = [{"start": words[0]["start"], "end": words[-1]["end"]}] if words else []
+        response["summarization"] |= {
+            "summary": [span | {"headline": "Call"} | told for span in spans],
+            "block_summary": _gist(text),
+            "summary_type": kind,
+        }
+    if "speaker_identification" in request:
+        names = {turn["speaker"]: f"Speaker {turn['speaker']}" for turn in turns}
+        response["speaker_identification"]["mapping"] = names
+    fields: dict[str, Any] = {"speech_understanding": {"request": request, "response": response}}
+    if "translation" in request:
+        languages = request["translation"].get("target_languages", [])
+        fields["translated_texts"] = {one: f"[{one}] {text}" for one in languages}
+    return fields

@@ -8,13 +8,12 @@ status, content type and sentence. Endpoints, codes and content types follow the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
 from transcription_pipeline.emulators.assemblyai.answers import make_answer, make_tombstone
 from transcription_pipeline.emulators.assemblyai.desk import PROVIDER, Desk
@@ -31,7 +30,11 @@ from transcription_pipeline.emulators.assemblyai.jobs import (
 )
 from transcription_pipeline.emulators.assemblyai.listing import make_page
 from transcription_pipeline.emulators.assemblyai.options import check_options
-from transcription_pipeline.emulators.assemblyai.redaction import look_for_redacted_audio
+from transcription_pipeline.emulators.assemblyai.redaction import (
+    STORE_PREFIX,
+    look_for_redacted_audio,
+    send_redacted_audio,
+)
 from transcription_pipeline.emulators.assemblyai.refusals import (
     BAD_QUERY,
     BAD_SCHEMA,
@@ -49,6 +52,7 @@ from transcription_pipeline.emulators.assemblyai.uploads import receive_upload
 from transcription_pipeline.emulators.assemblyai.webhooks import Webhooks
 from transcription_pipeline.emulators.assemblyai.work import Work
 from transcription_pipeline.emulators.backstage import Backstage
+from transcription_pipeline.emulators.endpoints import Endpoint, Endpoints, answer_json
 from transcription_pipeline.emulators.wire import decision_of
 
 _WINDOW_S = 300.0
@@ -61,51 +65,39 @@ _OPERATIONS = {
     "redacted-audio": "redacted_audio",
 }
 
-Endpoint = Callable[[Request, str], Awaitable[Response]]
 
-
-def _json(content: Any, status: int = 200) -> Response:
-    body = content if isinstance(content, bytes) else msgspec.json.encode(content)
-    return Response(body, status, media_type="application/json")
-
-
-class AssemblyAI:
+class AssemblyAI(Endpoints[AssemblyAISettings, Desk]):
     """The emulated service: its endpoints, and the desk and workers behind them."""
 
     name = PROVIDER
+    settings_type = AssemblyAISettings
 
     def __init__(self, backstage: Backstage, settings: dict[str, Any] | None = None) -> None:
-        self.backstage = backstage
-        self.settings = msgspec.convert(settings or {}, AssemblyAISettings, strict=False)
+        super().__init__(backstage, settings)
         self.desk = Desk(backstage, self.settings)
         self.work = Work(self.desk)
         self.webhooks = Webhooks(self.desk)
-        self._window = (0.0, 0)
 
-    def routes(self) -> list[BaseRoute]:
-        """List the endpoints; whatever else is asked for is not found."""
+    def endpoints(self) -> dict[str, dict[str, Endpoint]]:
+        """List the endpoints."""
         one = "/v2/transcript/{transcript_id}"
-        endpoints: list[tuple[str, str, Endpoint]] = [
-            ("POST", "/v2/upload", self._upload),
-            ("POST", "/v2/transcript", self._submit),
-            ("GET", "/v2/transcript", self._list),
-            ("GET", "/v2/transcript/", self._get),
-            ("GET", one, self._get),
-            ("DELETE", one, self._delete),
-            ("GET", f"{one}/sentences", self._sentences),
-            ("GET", f"{one}/paragraphs", self._paragraphs),
-            ("GET", f"{one}/word-search", self._word_search),
-            ("GET", f"{one}/redacted-audio", self._redacted_audio),
-            ("GET", f"{one}/{{kind}}", self._subtitles),
-        ]
-        routes: list[BaseRoute] = [
-            Route(path, self._guard(endpoint), methods=[method])
-            for method, path, endpoint in endpoints
-        ]
-        return [*routes, Route("/{path:path}", _not_found, methods=_ALL_METHODS)]
+        return {
+            "/v2/upload": {"POST": self._upload},
+            "/v2/transcript": {"POST": self._submit, "GET": self._list},
+            "/v2/transcript/": {"GET": self._get},
+            one: {"GET": self._get, "DELETE": self._delete},
+            f"{one}/sentences": {"GET": self._sentences},
+            f"{one}/paragraphs": {"GET": self._paragraphs},
+            f"{one}/word-search": {"GET": self._word_search},
+            f"{one}/redacted-audio": {"GET": self._redacted_audio},
+            f"{one}/{{kind}}": {"GET": self._subtitles},
+            STORE_PREFIX + "{name}": {"GET": self._redacted_file},
+        }
 
     def operation_of(self, method: str, path: str) -> str:
         """Name the operation of a request, for counts and fault rules."""
+        if path.startswith(STORE_PREFIX):
+            return "redacted_file"
         parts = path.strip("/").split("/")
         if parts == ["v2", "upload"]:
             return "upload"
@@ -131,47 +123,23 @@ class AssemblyAI:
             return "text/plain", b""
         return "application/json", msgspec.json.encode({"error": sentences.get(status, "Error")})
 
-    def replay(self) -> None:
-        """Take up the journal's state, and go on with unfinished jobs."""
-        self.desk.replay()
-
     def configure(self, changes: dict[str, Any]) -> None:
-        """Change settings while running."""
-        merged = msgspec.to_builtins(self.settings) | changes
-        self.settings = self.desk.settings = msgspec.convert(merged, AssemblyAISettings)
+        """Change settings while running; there may be more slots now."""
+        super().configure(changes)
         self.desk.fill_slots(self.backstage.clock.now())
 
-    async def reset(self) -> None:
-        """Forget everything but the settings."""
-        await self.backstage.cancel_tasks()
-        self.desk.clear()
-        self.backstage.timeline.clear()
-        self.backstage.invoice.clear()
-        self.backstage.faults.clear()
-        self.backstage.requests.clear()
-        self.backstage.journal.clear()
-        self._window = (0.0, 0)
-
-    async def close(self) -> None:
-        """End the workers."""
-        self.work.close()
-
-    def _guard(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
-        """Check the key and the rate limit first, and word refusals."""
-
-        async def guarded(request: Request) -> Response:
-            try:
-                project = self._authenticate(request)
-                retry_after_s = self._count_request()
-                if retry_after_s:
-                    answer = _json({"error": TOO_MANY_REQUESTS}, 429)
-                    answer.headers["retry-after"] = str(retry_after_s)
-                    return answer
-                return await endpoint(request, project)
-            except Refusal as refusal:
-                return _json({"error": refusal.message}, refusal.status)
-
-        return guarded
+    def admit(self, request: Request, methods: Collection[str]) -> str:
+        """Check path and method, then key, then 20,000 requests per 5 minutes ("Rate limits")."""
+        if request.method not in methods:
+            raise Refusal(NOT_FOUND, 404)
+        if request.url.path.startswith(STORE_PREFIX):
+            return ""  # not the vendor's API but the store it names, where the address is signed
+        project = self._authenticate(request)
+        limit = ("all", self.settings.requests_per_5_min)
+        wait_s = self.windows.take(limit, seconds=_WINDOW_S)
+        if wait_s:
+            raise Refusal(TOO_MANY_REQUESTS, 429, {"retry-after": str(wait_s)})
+        return project
 
     def _authenticate(self, request: Request) -> str:
         """Find the project of the key: the raw key, without ``Bearer`` (API overview page)."""
@@ -182,32 +150,16 @@ class AssemblyAI:
         # Without configured keys each key is a project; its digest, as keys are never kept.
         return keys[key] if keys else hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
 
-    def _count_request(self) -> int:
-        """Count against 20,000 requests per 5 minutes; over it, say how many seconds to wait.
-
-        Page "Rate limits", 2026. Whether the window is fixed or sliding is not documented; we chose
-        fixed windows.
-        """
-        if not self.settings.requests_per_5_min:
-            return 0
-        now = self.backstage.clock.now()
-        start, count = self._window
-        if not start <= now < start + _WINDOW_S:
-            start, count = now, 0
-        self._window = (start, count + 1)
-        if count < self.settings.requests_per_5_min:
-            return 0
-        return max(1, round(start + _WINDOW_S - now))
-
     async def _upload(self, request: Request, project: str) -> Response:
-        keeps = self.settings.fetch_audio or self.settings.speech == "recognised"
-        upload = await receive_upload(request.stream(), project, self.backstage, keeps=keeps)
+        bytes_in, keeps = request.stream(), self.settings.looks_at_audio
+        upload = await receive_upload(bytes_in, project, self.backstage, keeps=keeps)
         if upload is None:
             return Response(UPLOAD_FAILED, 422, media_type="text/plain")
-        self.desk.add_upload(upload)
-        return _json({"upload_url": UPLOAD_PREFIX + upload.id})
+        self.desk.keep_upload(upload)
+        return answer_json({"upload_url": UPLOAD_PREFIX + upload.id})
 
     async def _submit(self, request: Request, project: str) -> Response:
+        self.webhooks.base_url = str(request.base_url)
         try:
             body = msgspec.json.decode(await request.body())
         except msgspec.DecodeError as error:
@@ -223,13 +175,13 @@ class AssemblyAI:
         status = job.status_at(self.backstage.clock.now()) or "queued"
         if status in ("completed", "error"):
             status = "processing"  # a submit never answers with a result, however short the job
-        return _json(make_answer(job, status, self.settings, is_submit=True))
+        return answer_json(make_answer(job, status, self.settings, is_submit=True))
 
     async def _list(self, request: Request, project: str) -> Response:
         lag_s = decision_of(request.scope).list_lag_s
         base_url = str(request.base_url).rstrip("/")
         query = dict(request.query_params)
-        return _json(make_page(self.desk, project, query, base_url=base_url, lag_s=lag_s))
+        return answer_json(make_page(self.desk, project, query, base_url=base_url, lag_s=lag_s))
 
     def _job(self, request: Request, project: str) -> tuple[Job, str]:
         """Find the job a path names, and its status now."""
@@ -242,13 +194,13 @@ class AssemblyAI:
 
     async def _get(self, request: Request, project: str) -> Response:
         job, status = self._job(request, project)
-        return _json(make_answer(job, status, self.settings))
+        return answer_json(make_answer(job, status, self.settings))
 
     async def _delete(self, request: Request, project: str) -> Response:
         job, _ = self._job(request, project)
         self.desk.delete(job)
         # Documented by a third party: is_deleted here, and not in later answers.
-        return _json(make_tombstone(job) | {"is_deleted": True})
+        return answer_json(make_tombstone(job) | {"is_deleted": True})
 
     def _completed(self, request: Request, project: str) -> Job:
         """Find a job that has words. The code for one that has none is not documented."""
@@ -258,14 +210,14 @@ class AssemblyAI:
         return job
 
     async def _sentences(self, request: Request, project: str) -> Response:
-        return _json(make_sentences_answer(self._completed(request, project)))
+        return answer_json(make_sentences_answer(self._completed(request, project)))
 
     async def _paragraphs(self, request: Request, project: str) -> Response:
-        return _json(make_paragraphs_answer(self._completed(request, project)))
+        return answer_json(make_paragraphs_answer(self._completed(request, project)))
 
     async def _word_search(self, request: Request, project: str) -> Response:
         job = self._completed(request, project)
-        return _json(search_words(job, request.query_params.get("words")))
+        return answer_json(search_words(job, request.query_params.get("words")))
 
     async def _subtitles(self, request: Request, project: str) -> Response:
         kind = request.path_params["kind"]
@@ -282,12 +234,10 @@ class AssemblyAI:
     async def _redacted_audio(self, request: Request, project: str) -> Response:
         job, status = self._job(request, project)
         ready_s = self.settings.redacted_audio_s
-        code, body = look_for_redacted_audio(job, status, self.backstage.clock.now(), ready_s)
-        return _json(body, code)
+        now, base_url = self.backstage.clock.now(), str(request.base_url)
+        code, body = look_for_redacted_audio(job, status, now, ready_s, base_url)
+        return answer_json(body, code)
 
-
-_ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-
-
-async def _not_found(_request: Request) -> Response:
-    return _json({"error": NOT_FOUND}, 404)
+    async def _redacted_file(self, request: Request, _project: str) -> Response:
+        job = self.desk.jobs.get(request.path_params["name"].partition(".")[0])
+        return send_redacted_audio(job, request, self.backstage.clock.now())

@@ -13,8 +13,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import msgspec
-
 from transcription_pipeline.emulators.assemblyai.jobs import (
     UPLOAD_PREFIX,
     AssemblyAISettings,
@@ -33,26 +31,23 @@ from transcription_pipeline.emulators.assemblyai.refusals import (
     Refusal,
 )
 from transcription_pipeline.emulators.backstage import Backstage
+from transcription_pipeline.emulators.desk import BaseDesk, nobody_works, read_said, write_said
 from transcription_pipeline.emulators.invoice import InvoiceLine, find_attempt_token
 from transcription_pipeline.emulators.speech import Script, Speech
 
 PROVIDER = "assemblyai"
 
 
-class Desk:
+class Desk(BaseDesk[Job, Upload, AssemblyAISettings]):
     """All jobs and uploads of all projects."""
 
+    upload_type = Upload
+
     def __init__(self, backstage: Backstage, settings: AssemblyAISettings) -> None:
-        self.backstage = backstage
-        self.settings = settings
-        self.jobs: dict[str, Job] = {}
-        self.uploads: dict[str, Upload] = {}
-        self.by_project: dict[str, list[Job]] = {}
+        super().__init__(backstage, settings)
         self._queue: deque[Job] = deque()
         self._running: set[str] = set()
-        self.begin: Callable[[Job, float], None] = _nobody_works
-        """Start the work on a job at a moment; set by ``work.py``."""
-        self.announce: Callable[[Job, float], None] = _nobody_works
+        self.announce: Callable[[Job, float], None] = nobody_works
         """Tell the customer's webhook that a job ended; set by ``webhooks.py``."""
 
     @property
@@ -60,12 +55,6 @@ class Desk:
         """Jobs that may be worked on at once."""
         # Page "Rate limits", 2026: one job at a time while the balance is negative.
         return 1 if self.settings.balance == "slow" else self.settings.concurrency
-
-    def add_upload(self, upload: Upload) -> None:
-        """Keep an uploaded file."""
-        self.uploads[upload.id] = upload
-        event = asdict(upload) | {"event": "upload", "path": upload.path and upload.path.name}
-        self.backstage.journal.append(event)
 
     def find_upload(self, audio_url: str) -> Upload | None:
         """Find the uploaded file behind a URL; None for other URLs, and when it has expired."""
@@ -79,29 +68,13 @@ class Desk:
         if upload is not None and upload.project != project:
             raise Refusal(NOT_YOUR_UPLOAD, 403)
         now = self.backstage.clock.now()
-        job = Job(str(uuid.uuid4()), project, self._next_place(project), options, now, fate)
-        self._keep(job)
-        self.backstage.journal.append(
-            {
-                "event": "submit",
-                "id": job.id,
-                "project": project,
-                "options": options,
-                "at": now,
-                "fate": fate,
-            }
-        )
+        job = Job(str(uuid.uuid4()), project, self.next_place(project), options, now, fate)
+        self.keep(job)
+        self.write("submit", id=job.id, project=project, options=options, at=now, fate=fate)
         self._queue.append(job)
         self.fill_slots(now)
         job.was_throttled = job.started_at is None
         return job
-
-    def _next_place(self, project: str) -> int:
-        return len(self.by_project.get(project, ()))
-
-    def _keep(self, job: Job) -> None:
-        self.jobs[job.id] = job
-        self.by_project.setdefault(job.project, []).append(job)
 
     def fill_slots(self, at: float) -> None:
         """Start waiting jobs, oldest first, while there are free slots."""
@@ -126,18 +99,8 @@ class Desk:
         job.finished_at, job.error, job.audio_ms = at, error, audio_ms
         job.said = said if error is None else None
         line = None if error is not None else self._charge(job, at)
-        self.backstage.journal.append(
-            {
-                "event": "finish",
-                "id": job.id,
-                "at": at,
-                "error": error,
-                "audio_ms": audio_ms,
-                "script": asdict(said) if isinstance(said, Script) else None,
-                "speech": asdict(said) if isinstance(said, Speech) else None,
-                "line": line and asdict(line),
-            }
-        )
+        told = {"error": error, "audio_ms": audio_ms} | write_said(said)
+        self.write("finish", id=job.id, at=at, **told, line=line and asdict(line))
         self._running.discard(job.id)
         self.announce(job, at)
         self.fill_slots(at)
@@ -160,7 +123,7 @@ class Desk:
     def get(self, project: str, job_id: str) -> Job:
         """Return a project's job. Refuses unknown, foreign and expired ones alike, with 400."""
         job = self.jobs.get(job_id)
-        if job is None or job.project != project or self.is_expired(job):
+        if job is None or job.account != project or self.is_expired(job):
             raise Refusal(NO_SUCH_TRANSCRIPT)
         return job
 
@@ -177,7 +140,7 @@ class Desk:
             raise Refusal(NOT_DELETABLE)
         if job.deleted_at is None:
             self._bury(job, now)
-            self.backstage.journal.append({"event": "delete", "id": job.id, "at": now})
+            self.write("delete", id=job.id, at=now)
 
     def _bury(self, job: Job, at: float) -> None:
         job.deleted_at = at
@@ -188,39 +151,31 @@ class Desk:
     def note_webhook(self, job: Job, status_code: int | None) -> None:
         """Remember what the customer's webhook answered."""
         job.webhook_status_code = status_code
-        event = {"event": "webhook", "id": job.id, "status_code": status_code}
-        self.backstage.journal.append(event)
+        self.write("webhook", id=job.id, status_code=status_code)
 
     def clear(self) -> None:
         """Forget everything."""
-        for upload in self.uploads.values():
-            if upload.path is not None:
-                upload.path.unlink(missing_ok=True)
-        for kept in (self.jobs, self.uploads, self.by_project, self._queue, self._running):
-            kept.clear()
+        for memory in (self._queue, self._running):
+            memory.clear()
+        super().clear()
 
     def replay(self) -> None:
         """Take up what the journal tells; unfinished jobs begin again, in their old order."""
-        for event in self.backstage.journal.replay():
-            self._replay_one(event)
-        self._queue.extend(job for job in self.jobs.values() if job.finished_at is None)
+        super().replay()
         self.fill_slots(self.backstage.clock.now())
         for job in self._queue:
             job.was_throttled = True
 
-    def _replay_one(self, event: dict[str, Any]) -> None:
-        kind = event.pop("event")
-        if kind == "clock":
-            clock = self.backstage.clock
-            clock.advance(event["offset_s"] - clock.offset_s)
-        elif kind == "upload":
-            name = event["path"]
-            upload = Upload(**event | {"path": name and self.backstage.folder / name})
-            self.uploads[upload.id] = upload
-        elif kind == "submit":
+    def resume(self, job: Job, _at: float, /) -> None:
+        """Queue a job again."""
+        self._queue.append(job)
+
+    def replay_one(self, kind: str, event: dict[str, Any]) -> None:
+        """Take up one event."""
+        if kind == "submit":
             project, options = event["project"], event["options"]
-            place = self._next_place(project)
-            self._keep(Job(event["id"], project, place, options, event["at"], event["fate"]))
+            place = self.next_place(project)
+            self.keep(Job(event["id"], project, place, options, event["at"], event["fate"]))
         else:
             self._replay_change(kind, self.jobs[event["id"]], event)
 
@@ -232,13 +187,6 @@ class Desk:
         elif kind == "finish":
             job.started_at = job.finished_at = event["at"]
             job.error, job.audio_ms = event["error"], event["audio_ms"]
-            if event["script"]:
-                job.said = Script(**event["script"])
-            if event["speech"]:
-                job.said = msgspec.convert(event["speech"], Speech)
+            job.said = read_said(event)
             if event["line"]:
                 self.backstage.invoice.charge(InvoiceLine(**event["line"]))
-
-
-def _nobody_works(job: Job, at: float) -> None:
-    raise NotImplementedError

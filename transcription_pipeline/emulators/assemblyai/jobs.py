@@ -28,6 +28,7 @@ class AssemblyAISettings(SpeechSettings, kw_only=True, forbid_unknown_fields=Tru
     api_keys: dict[str, str] | None = None
     """Key to project; None: every key is accepted and is a project of its own."""
     default_speech_models: tuple[str, ...] = ("universal-3-5-pro", "universal-2")
+    """What a submit without models asks for."""
     models_required: bool = False
     """True between 2026-02 and mid-2026: a submit without models was refused."""
     list_error: Literal["empty", "null", "absent"] = "empty"
@@ -45,7 +46,9 @@ class AssemblyAISettings(SpeechSettings, kw_only=True, forbid_unknown_fields=Tru
     redacted_audio_s: float = 2.0
     """How long after the transcript the redacted audio is ready; not documented."""
     detected_language: str = "en_us"
+    """What language detection finds."""
     language_confidence: float = 0.9959
+    """How sure it is."""
 
 
 @dataclass(slots=True)
@@ -67,7 +70,8 @@ class Job:
     """One transcript, from submit to tombstone."""
 
     id: str
-    project: str
+    account: str
+    """The project of the key."""
     place: int
     """0-based order of submission within the project; the list goes by it."""
     options: dict[str, Any]

@@ -67,7 +67,7 @@ def _walk(desk: Desk, project: str, query: Mapping[str, str]) -> Iterator[Job]:
     Newest first; with after_id alone oldest first, so that the page follows on the cursor. Which
     page comes first in that case is not documented.
     """
-    jobs = desk.by_project.get(project, [])
+    jobs = desk.by_account.get(project, [])
     before, after = query.get("before_id"), query.get("after_id")
     end = _place(desk, project, before) if before else len(jobs)
     start = _place(desk, project, after) + 1 if after else 0
@@ -81,7 +81,7 @@ def _walk(desk: Desk, project: str, query: Mapping[str, str]) -> Iterator[Job]:
 
 def _place(desk: Desk, project: str, job_id: str) -> int:
     job = desk.jobs.get(job_id)
-    if job is None or job.project != project:
+    if job is None or job.account != project:
         raise Refusal(NO_SUCH_TRANSCRIPT)  # not documented for cursors; we chose the lookup error
     return job.place
 

@@ -123,7 +123,6 @@ WITHOUT_EFFECT = frozenset(
         "remove_audio_tags",
         "speaker_options",
         "speakers_expected",
-        "speech_understanding",
         "speed_boost",
         "summary_model",
         "summary_type",

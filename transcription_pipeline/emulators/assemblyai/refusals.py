@@ -1,11 +1,14 @@
 """The sentences with which AssemblyAI refuses a request or fails a job, word for word.
 
 Clients classify by these texts, so they are kept in one place and are not improved. Texts marked
-"not documented" are ours. ``app.py`` turns a ``Refusal`` into an HTTP answer; ``work.py`` puts the
-job errors into a transcript.
+"not documented" are ours. ``work.py`` puts the job errors into a transcript.
 """
 
 from __future__ import annotations
+
+from starlette.responses import Response
+
+from transcription_pipeline.emulators.endpoints import Refused, answer_json
 
 # API reference, responses of every path, 2026-08-18.
 NO_AUDIO_URL = "Transcript creation error, audio_url not found"
@@ -74,10 +77,17 @@ BELOW_LANGUAGE_THRESHOLD = (
 )
 
 
-class Refusal(Exception):
+class Refusal(Refused):
     """A request that gets an HTTP error with ``{"error": message}``."""
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    def __init__(
+        self, message: str, status: int = 400, headers: dict[str, str] | None = None
+    ) -> None:
         self.message = message
         self.status = status
+        self.headers = headers
         super().__init__(message)
+
+    def answer(self, _at: float, /) -> Response:
+        """Write the error."""
+        return answer_json({"error": self.message}, self.status, self.headers)

@@ -30,6 +30,8 @@ class Webhooks:
         self.desk = desk
         self.backstage = desk.backstage
         desk.announce = self.announce
+        self.base_url = ""
+        """Where the service was last reached, for the addresses of redacted audio."""
 
     def announce(self, job: Job, at: float) -> None:
         """Tell of a finished job, if it has a webhook; later of its redacted audio too."""
@@ -41,7 +43,7 @@ class Webhooks:
             # API reference, callbacks: this one names no transcript.
             ready = {
                 "status": "redacted_audio_ready",
-                "redacted_audio_url": redacted_audio_url(job),
+                "redacted_audio_url": redacted_audio_url(job, self.base_url),
             }
             self.backstage.timeline.at(
                 at + self.desk.settings.redacted_audio_s, lambda _: self._deliver(job, ready, 1)

@@ -7,15 +7,15 @@ otherwise. Beside them stands the object store that uploads go to, which is not 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
 from transcription_pipeline.emulators.backstage import Backstage
+from transcription_pipeline.emulators.endpoints import Endpoint, Endpoints, answer_json
 from transcription_pipeline.emulators.scriptivox.answers import (
     make_answer,
     write_instant,
@@ -23,7 +23,7 @@ from transcription_pipeline.emulators.scriptivox.answers import (
 )
 from transcription_pipeline.emulators.scriptivox.checks import check_filename, check_options
 from transcription_pipeline.emulators.scriptivox.desk import PROVIDER, Desk
-from transcription_pipeline.emulators.scriptivox.door import Door
+from transcription_pipeline.emulators.scriptivox.door import authenticate, limits_of
 from transcription_pipeline.emulators.scriptivox.exports import make_export
 from transcription_pipeline.emulators.scriptivox.jobs import (
     PRICE_PER_HOUR_MICROS,
@@ -52,45 +52,31 @@ from transcription_pipeline.emulators.wire import decision_of
 _MAX_BODY_BYTES = 100 * 1024
 """API reference: 100 KB; whether of 1,000 or 1,024 bytes is not documented."""
 _MAX_KEY_CHARS = 255
-_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-
-Endpoint = Callable[[Request, str], Awaitable[Response]]
 
 
-def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    body = content if isinstance(content, bytes) else msgspec.json.encode(content)
-    return Response(body, status, media_type="application/json", headers=headers)
-
-
-class Scriptivox:
+class Scriptivox(Endpoints[ScriptivoxSettings, Desk]):
     """The emulated service: its endpoints, and the desk and workers behind them."""
 
     name = PROVIDER
+    settings_type = ScriptivoxSettings
 
     def __init__(self, backstage: Backstage, settings: dict[str, Any] | None = None) -> None:
-        self.backstage = backstage
-        self.settings = msgspec.convert(settings or {}, ScriptivoxSettings, strict=False)
+        super().__init__(backstage, settings)
         self.desk = Desk(backstage, self.settings)
         self.work = Work(self.desk)
-        self.door = Door(backstage.clock)
 
-    def routes(self) -> list[BaseRoute]:
-        """List the endpoints; whatever else is asked for is not found."""
+    def endpoints(self) -> dict[str, dict[str, Endpoint]]:
+        """List the endpoints; the last is the object store's."""
         one = "/v1/transcribe/{job_id}"
-        endpoints: dict[str, dict[str, Endpoint]] = {
+        return {
             "/v1/transcribe": {"POST": self._submit},
             one: {"GET": self._get, "DELETE": self._delete},
             f"{one}/cancel": {"POST": self._cancel},
             "/v1/transcriptions": {"GET": self._list},
             "/v1/upload": {"POST": self._upload},
             "/v1/balance": {"GET": self._balance},
+            STORAGE_PREFIX + "{upload_id}": {"PUT": self._put},
         }
-        routes: list[BaseRoute] = [
-            Route(path, self._guard(by_method), methods=_METHODS)
-            for path, by_method in endpoints.items()
-        ]
-        store = Route(STORAGE_PREFIX + "{upload_id}", self._put, methods=["PUT"])
-        return [*routes, store, Route("/{path:path}", self._guard(None), methods=_METHODS)]
 
     def operation_of(self, method: str, path: str) -> str:
         """Name the operation of a request, for counts and fault rules."""
@@ -115,53 +101,23 @@ class Scriptivox:
         body = make_envelope(code_for(status), "As the fault script orders")
         return "application/json", msgspec.json.encode(body)
 
-    def replay(self) -> None:
-        """Take up the journal's state, and go on with unfinished jobs."""
-        self.desk.replay()
-
-    def configure(self, changes: dict[str, Any]) -> None:
-        """Change settings while running."""
-        merged = msgspec.to_builtins(self.settings) | changes
-        self.settings = self.desk.settings = msgspec.convert(merged, ScriptivoxSettings)
-
-    async def reset(self) -> None:
-        """Forget everything but the settings."""
-        await self.backstage.cancel_tasks()
-        self.desk.clear()
-        self.backstage.timeline.clear()
-        self.backstage.invoice.clear()
-        self.backstage.faults.clear()
-        self.backstage.requests.clear()
-        self.backstage.journal.clear()
-        self.door.forget()
-
-    async def close(self) -> None:
-        """End the workers."""
-        self.work.close()
-
-    # -- before every endpoint -------------------------------------------------------------------
-
-    def _guard(
-        self, by_method: dict[str, Endpoint] | None
-    ) -> Callable[[Request], Awaitable[Response]]:
-        """Check path, method, key and rate limit first, and word refusals."""
-
-        async def guarded(request: Request) -> Response:
-            try:
-                account = self.door.authenticate(request, self.settings)
-                if by_method is None:
-                    raise Refusal("NOT_FOUND", "Not found")
-                if request.method not in by_method:
-                    allow = {"allow": ", ".join(by_method)}
-                    raise Refusal("METHOD_NOT_ALLOWED", "Method not allowed", allow)
-                operation = self.operation_of(request.method, request.url.path)
-                self.door.count(request, account, operation, self.settings.limit_factor)
-                return await by_method[request.method](request, account)
-            except Refusal as refusal:
-                body = make_envelope(refusal.code, refusal.message)
-                return _json(body, refusal.status, refusal.headers)
-
-        return guarded
+    def admit(self, request: Request, methods: Collection[str]) -> str:
+        """Check key, path, method and rate limits; the store looks at its own signatures."""
+        if request.url.path.startswith(STORAGE_PREFIX) and request.method in methods:
+            return ""
+        account = authenticate(request, self.settings)
+        if not methods:
+            raise Refusal("NOT_FOUND", "Not found")
+        if request.method not in methods:
+            allow = {"allow": ", ".join(methods)}
+            raise Refusal("METHOD_NOT_ALLOWED", "Method not allowed", allow)
+        operation = self.operation_of(request.method, request.url.path)
+        limits = limits_of(request, account, operation, self.settings.limit_factor)
+        wait_s = self.windows.take(*limits)
+        if wait_s:
+            wait = {"retry-after": str(wait_s)}
+            raise Refusal("RATE_LIMIT_EXCEEDED", "Too many requests", wait)
+        return account
 
     # -- endpoints -------------------------------------------------------------------------------
 
@@ -176,7 +132,7 @@ class Scriptivox:
         if use is not None and use.refusal is not None:
             raise Refusal(*use.refusal)
         if use is not None and use.job_id is not None:
-            return _json(_accepted(use.job_id), headers={"idempotent-replay": "true"})
+            return answer_json(_accepted(use.job_id), headers={"idempotent-replay": "true"})
         try:
             options = check_options(body)
             self._check_source(account, options)
@@ -186,7 +142,7 @@ class Scriptivox:
             if key:
                 self.desk.keep_refusal(account, key, digest, refusal)
             raise
-        return _json(_accepted(job.id))
+        return answer_json(_accepted(job.id))
 
     def _check_source(self, account: str, options: dict[str, Any]) -> None:
         upload_id, settings = options.get("upload_id"), self.settings
@@ -202,7 +158,7 @@ class Scriptivox:
         job = self.desk.get(account, request.path_params["job_id"])
         now, kind = self.backstage.clock.now(), request.query_params.get("format")
         if kind is None:
-            return _json(make_answer(job, now, self.settings))
+            return answer_json(make_answer(job, now, self.settings))
         if kind not in ("srt", "vtt", "text"):
             raise Refusal("INVALID_REQUEST", "format must be srt, vtt or text")
         if job.status_at(now) != "completed" or job.said is None:
@@ -224,32 +180,30 @@ class Scriptivox:
         job = self.desk.get(account, request.path_params["job_id"])
         self.desk.cancel(job)
         answer = {"id": job.id, "status": "failed", **make_envelope(*CANCELLED)}
-        return _json(answer | {"released_cents": to_cents(job.released_micros)})
+        return answer_json(answer | {"released_cents": to_cents(job.released_micros)})
 
     async def _list(self, request: Request, account: str) -> Response:
         lag_s = decision_of(request.scope).list_lag_s
-        return _json(make_page(self.desk, account, request.query_params, lag_s=lag_s))
+        return answer_json(make_page(self.desk, account, request.query_params, lag_s=lag_s))
 
     async def _upload(self, request: Request, account: str) -> Response:
         content_type = check_filename(_parse(await _read_body(request)))
         upload = make_upload(account, content_type, self.backstage.clock.now())
         self.desk.keep_upload(upload)
         base_url = str(request.base_url).rstrip("/")
-        return _json(make_upload_answer(upload, base_url, self.settings.upload_s))
+        return answer_json(make_upload_answer(upload, base_url, self.settings.upload_s))
 
-    async def _put(self, request: Request) -> Response:
+    async def _put(self, request: Request, _account: str) -> Response:
         upload = self.desk.uploads.get(request.path_params["upload_id"])
-        keeps = self.settings.fetch_audio or self.settings.speech == "recognised"
-        answer = await receive(
-            request, upload, self.backstage, life_s=self.settings.upload_s, keeps=keeps
-        )
+        life_s, keeps = self.settings.upload_s, self.settings.looks_at_audio
+        answer = await receive(request, upload, self.backstage, life_s=life_s, keeps=keeps)
         if upload is not None and answer.status_code == 200:
             self.desk.keep_upload(upload)
         return answer
 
     async def _balance(self, _request: Request, account: str) -> Response:
         available = self.desk.available_micros(account)
-        return _json(
+        return answer_json(
             {
                 "balance_cents": to_cents(self.desk.balance_micros(account)),
                 "reserved_cents": to_cents(self.desk.reserved_micros(account)),

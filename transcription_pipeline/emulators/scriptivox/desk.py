@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 import msgspec
 
 from transcription_pipeline.emulators.backstage import Backstage
+from transcription_pipeline.emulators.desk import BaseDesk, read_said, write_said
 from transcription_pipeline.emulators.invoice import InvoiceLine, find_attempt_token
 from transcription_pipeline.emulators.scriptivox.jobs import (
     MICROS_PER_CENT,
@@ -32,20 +32,16 @@ from transcription_pipeline.emulators.speech import Script, Speech
 PROVIDER = "scriptivox"
 
 
-class Desk:
+class Desk(BaseDesk[Job, Upload, ScriptivoxSettings]):
     """All jobs, uploads and keys of all accounts."""
 
+    upload_type = Upload
+
     def __init__(self, backstage: Backstage, settings: ScriptivoxSettings) -> None:
-        self.backstage = backstage
-        self.settings = settings
-        self.jobs: dict[str, Job] = {}
-        self.uploads: dict[str, Upload] = {}
-        self.by_account: dict[str, list[Job]] = {}
+        super().__init__(backstage, settings)
         self.keys: dict[tuple[str, str], KeyUse] = {}
         self._spent: Counter[str] = Counter()
         self._reserved: Counter[str] = Counter()
-        self.begin: Callable[[Job, float], None] = _nobody_works
-        """Start the work on a job at a moment; set by ``work.py``."""
 
     # -- money -----------------------------------------------------------------------------------
 
@@ -109,28 +105,17 @@ class Desk:
         if self.available_micros(account) <= 0:
             raise Refusal("ZERO_BALANCE", "Add credit to continue")
         now = self.backstage.clock.now()
-        place = len(self.by_account.get(account, ()))
+        place = self.next_place(account)
         job = Job(str(uuid.uuid4()), account, place, options, now, key, fate)
         self._keep(job, digest)
-        self.backstage.journal.append(
-            {
-                "event": "submit",
-                "id": job.id,
-                "account": account,
-                "options": options,
-                "at": now,
-                "key": key,
-                "digest": digest,
-                "fate": fate,
-            }
-        )
+        told = {"options": options, "at": now, "key": key, "digest": digest, "fate": fate}
+        self.write("submit", id=job.id, account=account, **told)
         self._watch(job)
         self.backstage.timeline.at(now + self.settings.created_s, lambda at: self._start(job, at))
         return job
 
     def _keep(self, job: Job, digest: str) -> None:
-        self.jobs[job.id] = job
-        self.by_account.setdefault(job.account, []).append(job)
+        self.keep(job)
         if job.key is not None:
             self.keys[job.account, job.key] = KeyUse(digest, job.created_at, job.id)
         if job.upload_id is not None and job.upload_id in self.uploads:
@@ -190,21 +175,18 @@ class Desk:
         else:
             job.released_micros = job.reserved_micros
         job.reserved_micros = 0
-        self.backstage.journal.append(
-            {
-                "event": "finish",
-                "id": job.id,
-                "at": at,
-                "started_at": job.started_at,
-                "processing_at": job.processing_at,
-                "failure": failure,
-                "audio_ms": job.audio_ms,
-                "size_bytes": job.size_bytes,
-                "released_micros": job.released_micros,
-                "script": asdict(said) if isinstance(said, Script) else None,
-                "speech": asdict(said) if isinstance(said, Speech) else None,
-                "line": line and asdict(line),
-            }
+        self.write(
+            "finish",
+            id=job.id,
+            at=at,
+            started_at=job.started_at,
+            processing_at=job.processing_at,
+            failure=failure,
+            audio_ms=job.audio_ms,
+            size_bytes=job.size_bytes,
+            released_micros=job.released_micros,
+            **write_said(said),
+            line=line and asdict(line),
         )
 
     def _charge(self, job: Job, at: float) -> InvoiceLine:
@@ -242,47 +224,26 @@ class Desk:
         if job.finished_at is None:
             raise Refusal("CONFLICT", "The transcription is in progress; cancel it first")
         job.deleted_at = self.backstage.clock.now()
-        event = {"event": "delete", "id": job.id, "at": job.deleted_at}
-        self.backstage.journal.append(event)
+        self.write("delete", id=job.id, at=job.deleted_at)
 
     # -- memory ----------------------------------------------------------------------------------
 
-    def keep_upload(self, upload: Upload) -> None:
-        """Remember an upload as it is now."""
-        self.uploads[upload.id] = upload
-        event = asdict(upload) | {"event": "upload", "path": upload.path and upload.path.name}
-        self.backstage.journal.append(event)
-
     def clear(self) -> None:
         """Forget everything."""
-        for upload in self.uploads.values():
-            if upload.path is not None:
-                upload.path.unlink(missing_ok=True)
-        kept = (self.jobs, self.uploads, self.by_account, self.keys, self._spent, self._reserved)
-        for memory in kept:
+        for memory in (self.keys, self._spent, self._reserved):
             memory.clear()
+        super().clear()
 
-    def replay(self) -> None:
-        """Take up what the journal tells; unfinished jobs begin again."""
-        for event in self.backstage.journal.replay():
-            self._replay_one(event.pop("event"), event)
-        now = self.backstage.clock.now()
-        for job in self.jobs.values():
-            if job.finished_at is None:
-                self._watch(job)
-                self._start(job, now)
+    def resume(self, job: Job, at: float) -> None:
+        """Begin a job again."""
+        self._watch(job)
+        self._start(job, at)
 
-    def _replay_one(self, kind: str, event: dict[str, Any]) -> None:
-        if kind == "clock":
-            clock = self.backstage.clock
-            clock.advance(event["offset_s"] - clock.offset_s)
-        elif kind == "upload":
-            name = event["path"]
-            upload = Upload(**event | {"path": name and self.backstage.folder / name})
-            self.uploads[upload.id] = upload
-        elif kind == "submit":
+    def replay_one(self, kind: str, event: dict[str, Any]) -> None:
+        """Take up one event."""
+        if kind == "submit":
             account = event["account"]
-            place = len(self.by_account.get(account, ()))
+            place = self.next_place(account)
             job = Job(event["id"], account, place, event["options"], event["at"])
             job.key, job.fate = event["key"], event["fate"]
             self._keep(job, event["digest"])
@@ -297,15 +258,8 @@ class Desk:
             setattr(job, name, event[name])
         if event["failure"]:
             job.failure = Failure(*event["failure"])
-        if event["script"]:
-            job.said = Script(**event["script"])
-        if event["speech"]:
-            job.said = msgspec.convert(event["speech"], Speech)
+        job.said = read_said(event)
         if event["line"]:
             line = InvoiceLine(**event["line"])
             self._spent[job.account] += line.amount_micros
             self.backstage.invoice.charge(line)
-
-
-def _nobody_works(job: Job, at: float) -> None:
-    raise NotImplementedError

@@ -26,6 +26,7 @@ class ScriptivoxSettings(SpeechSettings, kw_only=True, forbid_unknown_fields=Tru
     api_keys: dict[str, str] | None = None
     """Key to account; None: every key is accepted and is an account of its own."""
     revoked_keys: tuple[str, ...] = ()
+    """Keys that answer API_KEY_REVOKED."""
     limit_factor: float = 1.0
     """Times the documented limits per minute; 0 lifts them."""
     idempotency_hours: float = 24.0
@@ -47,14 +48,19 @@ class ScriptivoxSettings(SpeechSettings, kw_only=True, forbid_unknown_fields=Tru
     """How long a job stays ``created``; a URL may expire meanwhile."""
     download_s: float = 0.0
     """How long scripted audio is ``downloading`` or ``pending``."""
-    # API reference: created 30 min, downloading 15 min, processing 45 min; 0 switches one off.
+    # API reference: created 30 min, downloading 15 min, processing 45 min.
     created_timeout_s: float = 1_800.0
+    """When a job fails that is still ``created``; 0: never."""
     download_timeout_s: float = 900.0
+    """When one fails that is still ``downloading`` or ``pending``; 0: never."""
     processing_timeout_s: float = 2_700.0
+    """When one fails that is still ``processing``; 0: never."""
     upload_s: float = 3_600.0
     """``expires_in`` of an upload."""
     list_lag_s: float = 0.0
+    """How old the world is that the list shows; not documented."""
     detected_language: str = "en"
+    """What is found where no language is asked for."""
 
 
 @dataclass(slots=True)

@@ -2,13 +2,17 @@
 
 Codes and statuses are from the API reference; its sentences are not, as a rule, and those here are
 ours, but "Invalid language" (the vendor's smoke test expects it) and "Cancelled by customer".
-``app.py`` turns a ``Refusal`` into an HTTP answer, ``desk.py`` puts a ``Failure`` into a job.
+``desk.py`` puts a ``Failure`` into a job.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Any, NamedTuple
+
+from starlette.responses import Response
+
+from transcription_pipeline.emulators.endpoints import Refused, answer_json
 
 _STATUSES = {
     "INVALID_REQUEST": 400,
@@ -37,7 +41,7 @@ _STATUSES = {
 _BY_STATUS = {status: code for code, status in reversed(_STATUSES.items())}
 
 
-class Refusal(Exception):
+class Refusal(Refused):
     """A request that gets an HTTP error in the vendor's envelope."""
 
     def __init__(self, code: str, message: str, headers: dict[str, str] | None = None) -> None:
@@ -46,6 +50,10 @@ class Refusal(Exception):
         self.status = _STATUSES[code]
         self.headers = headers or {}
         super().__init__(f"{code}: {message}")
+
+    def answer(self, _at: float, /) -> Response:
+        """Write the error in its envelope."""
+        return answer_json(make_envelope(self.code, self.message), self.status, self.headers)
 
 
 class Failure(NamedTuple):

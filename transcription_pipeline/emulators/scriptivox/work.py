@@ -50,7 +50,7 @@ class Work:
     def begin(self, job: Job, at: float) -> None:
         """Start one job at a moment of the emulator's clock."""
         settings = self.desk.settings
-        if settings.speech == "recognised" or settings.fetch_audio:
+        if settings.looks_at_audio:
             self.backstage.spawn(self._look_and_work(job, at))
             return
         script = make_script(self._identity(job), settings, duration_ms=None)
