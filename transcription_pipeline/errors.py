@@ -26,6 +26,7 @@ Everybody may import this module; it imports nothing of ours.
     │   ├── BudgetExceeded                the day's budget does not cover the attempt
     │   └── LedgerBusy           ~
     ├── NormaliseError                    .provider .path .found
+    ├── DecisionRefused                   what a person decided cannot be; the reason
     ├── WebhookRefused                    a delivery that is not taken; .is_forged
     └── QueryError                        a user's SQL was refused
                                           ~ transient
@@ -230,6 +231,10 @@ class NormaliseError(TranscriptionPipelineError):
         self.path = path
         self.found = found
         super().__init__(f"{provider} answer at {path}: found {found}")
+
+
+class DecisionRefused(TranscriptionPipelineError):
+    """What a person decided contradicts what is known, or has to wait; the message says why."""
 
 
 class WebhookRefused(TranscriptionPipelineError):

@@ -54,6 +54,8 @@ class Written:
     """Table name → rows of the partition's file; empty when nothing was written."""
     bad_results: Sequence[tuple[str, str]] = ()
     """(recording_id, cause) of answers that could not be read."""
+    unknown_fields: Sequence[str] = ()
+    """Names of fields that our reading of the provider's contract does not know, as sampled."""
 
 
 def discover(
@@ -182,7 +184,7 @@ async def transcribe(
     behind is reconciled before anything is sent again.
     """
     limits = tools.limits[provider]
-    with _lease(tools, day, provider, limits.lease_s) as lease:
+    with hold_partition(tools, day, provider, limits.lease_s) as lease:
         if lease is None:
             return None
         client = tools.make_provider[provider]()
@@ -221,7 +223,7 @@ def write(tools: Tools, day: str, provider: str, *, is_rebuild: bool = False) ->
     Safe to repeat: yes, the same answers give the same bytes.
     """
     states = [_S.STORED, _S.PUBLISHED, _S.BAD_RESULT] if is_rebuild else [_S.STORED]
-    with _lease(tools, day, provider, WRITE_LEASE_S) as lease:
+    with hold_partition(tools, day, provider, WRITE_LEASE_S) as lease:
         if lease is None:
             return None
         attempts = tools.ledger.list_attempts(day, provider, states)
@@ -229,14 +231,15 @@ def write(tools: Tools, day: str, provider: str, *, is_rebuild: bool = False) ->
             return Written(0, {})
         bad: list[tuple[Attempt, NormaliseError]] = []
         good: list[tuple[Attempt, dict[str, Any]]] = []
-        batches = normalise(tools, provider, attempts, good, bad)
+        unknown: set[str] = set()
+        batches = normalise(tools, provider, attempts, good, bad, unknown)
         ids = frozenset() if is_rebuild else frozenset(a.recording_id for a in attempts)
         rows = replace_files(
             tools, day, provider, batches, TRANSCRIPT_TABLES, ids, is_rebuild=is_rebuild
         )
         record_published(tools, lease, good, bad)
         causes = [(attempt.recording_id, f"{error.path}: {error.found}") for attempt, error in bad]
-        return Written(len(good), rows, causes)
+        return Written(len(good), rows, causes, sorted(unknown))
 
 
 def write_catalogue(tools: Tools, day: str) -> dict[str, int]:
@@ -265,7 +268,8 @@ def count_rows(tools: Tools, day: str, provider: str) -> dict[str, int]:
 
 
 @contextmanager
-def _lease(tools: Tools, day: str, provider: str, ttl_s: float) -> Iterator[Lease | None]:
+def hold_partition(tools: Tools, day: str, provider: str, ttl_s: float) -> Iterator[Lease | None]:
+    """Yield the right to decide about a partition; None while another worker has it."""
     holder = make_holder()
     lease = tools.ledger.acquire_lease(day, provider, holder, at=tools.now(), ttl_s=ttl_s)
     try:

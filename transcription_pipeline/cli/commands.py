@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from transcription_pipeline import __version__
+from transcription_pipeline.cli.deciding import erase, resolve, retry
 from transcription_pipeline.cli.demo import demo, ui
 from transcription_pipeline.cli.doctor import doctor
 from transcription_pipeline.cli.looking import compare, cost, jobs, query, show, status, tables
@@ -29,6 +30,9 @@ for command in (
     query,
     tables,
     cost,
+    resolve,
+    retry,
+    erase,
     rebuild,
     doctor,
     emulate,

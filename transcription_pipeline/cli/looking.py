@@ -7,6 +7,7 @@ free call tells what may still be spent.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -29,8 +30,10 @@ from transcription_pipeline.cli.output import (
 from transcription_pipeline.cli.tools import open_tools
 from transcription_pipeline.cli.working import exit_code_of, print_status
 from transcription_pipeline.composition import REGISTRY, build_lake, build_provider_factories
-from transcription_pipeline.errors import TranscriptionPipelineError
+from transcription_pipeline.errors import NormaliseError, TranscriptionPipelineError
+from transcription_pipeline.normalise import find_unknown_fields
 from transcription_pipeline.providers.base import Cost
+from transcription_pipeline.publishing import read_raw
 from transcription_pipeline.settings import Settings
 from transcription_pipeline.tools import Tools
 
@@ -59,10 +62,20 @@ def jobs(day: str | None, state: str | None, as_json: bool) -> int:
     with open_tools() as tools:
         rows = tools.ledger.read_jobs(day, state=state)
     if as_json:
-        print_json(rows)
+        print_json([row | {"next_command": _name_next_command(row)} for row in rows])
         return OK
     shown = ["recording_id", "key", "provider", "state", "attempt_state", "cause", "attempt_count"]
     print_table(shown, [[row[name] for name in shown] for row in rows])
+    for row in rows:
+        if command := _name_next_command(row):
+            sent_at = f", sent {row['sent_at'][:19]} UTC" if row["sent_at"] else ""
+            reserved = row["reserved_micros"]
+            cost = f", about {reserved / 1e6:g} {row['currency']}" if reserved else ""
+            told = (
+                f"{row['key']} at {row['provider']}{sent_at}{cost}: {row['detail'] or row['cause']}"
+            )
+            console.print(told, markup=False, soft_wrap=True)
+            console.print(f"  {command}", markup=False, soft_wrap=True)
     return OK
 
 
@@ -73,7 +86,7 @@ def jobs(day: str | None, state: str | None, as_json: bool) -> int:
 def show(recording: str, as_json: bool) -> int:
     """Tell all about one recording, named by its id (or the beginning of it) or its key."""
     with open_tools() as tools:
-        found = _find_one(tools, recording)
+        found = find_one(tools, recording)
         if found is None:
             return SOMETHING_FAILED
         told = _tell(tools, found)
@@ -85,6 +98,10 @@ def show(recording: str, as_json: bool) -> int:
     print_table(["job", *shown], [[j["job_id"], *(j[n] for n in shown)] for j in told["jobs"]])
     moves = ["at", "provider", "number", "from_state", "to_state", "cause"]
     print_table(moves, [[row[name] for name in moves] for row in told["history"]])
+    seen = ["at", "provider", "number", "kind", "cause", "detail"]
+    print_table(seen, [[row[name] for name in seen] for row in told["evidence"]])
+    for provider, names in told["unknown_fields"].items():
+        console.print(f"{provider} answered fields that are not read: {', '.join(names)}")
     return OK
 
 
@@ -96,7 +113,7 @@ def compare(recording: str, as_json: bool) -> int:
     """Lay what each provider heard in RECORDING side by side, by time."""
     settings = Settings.load()
     with open_tools(settings) as tools:
-        found = _find_one(tools, recording)
+        found = find_one(tools, recording)
         if found is None:
             return SOMETHING_FAILED
         views = open_views(tools.lake, endpoint_url=settings.storage.endpoint_url)
@@ -200,7 +217,17 @@ def _find_credit(settings: Settings) -> dict[str, Cost | None]:
     return found
 
 
-def _find_one(tools: Tools, named: str) -> dict[str, Any] | None:
+def _name_next_command(job: dict[str, Any]) -> str | None:
+    """Say what a person types about this job; None when nothing waits for a person."""
+    if job["state"] == "held":
+        known = job["provider_job_id"] or "JOB"
+        return f"tp resolve {job['attempt_id'][:12]} --charged {known} | --not-charged"
+    if job["state"] == "failed":
+        return f"tp retry {job['recording_id'][:12]} --provider {job['provider']}"
+    return None
+
+
+def find_one(tools: Tools, named: str) -> dict[str, Any] | None:
     """Return the recording of this id, beginning of an id, or key; None, with a complaint."""
     found = tools.ledger.find_recordings(named)
     if len(found) == 1:
@@ -220,8 +247,23 @@ def _say(heard: dict[str, Any]) -> str:
 
 def _tell(tools: Tools, recording: dict[str, Any]) -> dict[str, Any]:
     recording_id = recording["recording_id"]
+    told_jobs = tools.ledger.read_jobs(recording_id=recording_id)
     return {
         "recording": recording,
-        "jobs": tools.ledger.read_jobs(recording_id=recording_id),
+        "jobs": told_jobs,
         "history": tools.ledger.read_history(recording_id),
+        "evidence": tools.ledger.read_evidence(recording_id),
+        "unknown_fields": _find_unknown_fields(tools, told_jobs),
     }
+
+
+def _find_unknown_fields(tools: Tools, jobs: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Name, by provider, the fields of the answers that our reading does not know."""
+    found: dict[str, list[str]] = {}
+    for job in jobs:
+        with suppress(NormaliseError):
+            body = read_raw(tools, job["provider"], job["raw_key"])
+            names = find_unknown_fields(job["provider"], body)
+            if names:
+                found[job["provider"]] = list(names)
+    return found

@@ -12,10 +12,13 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Select,
     case,
     func,
+    not_,
+    or_,
     select,
     text,
     update,
@@ -287,6 +290,13 @@ def _states_of(connection: Connection, query: Select[Any], ids: Sequence[str]) -
         rows = connection.execute(query, {"b_ids": chunk})
         found.update({row[0]: row[1] for row in rows})
     return found
+
+
+def maybe_paid() -> ColumnElement[bool]:
+    """Say in SQL that an attempt may have cost something: nobody told or proved the contrary."""
+    is_dead = _a.state.in_([AttemptState.REJECTED.value, AttemptState.ABANDONED.value])
+    is_free = (_a.state == AttemptState.FAILED.value) & (_a.cost_micros == 0)
+    return not_(or_(is_dead, func.coalesce(is_free, False)))
 
 
 def in_chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -1,6 +1,6 @@
 """The door to the ledger: what the pipeline, the sensors and the commands may do with it.
 
-Writes are here and in ``changes.py``; leases and gates in ``guarding.py``, questions that only read
+Writes are here and in ``changes.py``; what people decide in ``deciding.py``, leases and gates in ``guarding.py``, questions that only read
 in ``reading.py`` and ``overview.py``, whose methods this class inherits. All methods block and are safe to call from any thread; on an event loop use
 ``group_commit.py``.
 """
@@ -27,7 +27,7 @@ from transcription_pipeline.ledger import schema
 from transcription_pipeline.ledger.applying import apply_changes, in_chunks
 from transcription_pipeline.ledger.changes import Change, Lease
 from transcription_pipeline.ledger.database import open_engine
-from transcription_pipeline.ledger.guarding import LedgerGuards
+from transcription_pipeline.ledger.deciding import LedgerDecisions
 from transcription_pipeline.ledger.instants import to_text
 from transcription_pipeline.ledger.rows import FailedJob
 from transcription_pipeline.ledger.sealing import Seal
@@ -38,7 +38,7 @@ Wishes = Mapping[str, Mapping[str, object]]
 """Provider → options: what a route wants for one recording."""
 
 
-class Ledger(LedgerGuards):
+class Ledger(LedgerDecisions):
     """One open ledger. Every public write is one durable transaction."""
 
     def __init__(self, engine: Engine, seal: Seal | None = None) -> None:

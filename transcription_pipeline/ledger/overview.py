@@ -139,6 +139,17 @@ class LedgerOverview:
         )
         return self._rows(query)
 
+    def read_evidence(self, recording_id: str) -> list[dict[str, Any]]:
+        """Return what was seen of every attempt at one recording, oldest first."""
+        e = schema.evidence.c
+        query = (
+            select(e.at, _a.provider, _a.number, e.kind, e.cause, e.detail, e.provider_job_id)
+            .join(schema.attempts, _a.attempt_id == e.attempt_id)
+            .where(_a.recording_id == recording_id)
+            .order_by(e.evidence_id)
+        )
+        return self._rows(query)
+
     def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
         with self._read() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import exists, func, not_, or_, select
+from sqlalchemy import exists, func, literal, not_, or_, select
 
 from transcription_pipeline.domain.job import (
     DEAD_STATES,
@@ -23,9 +23,9 @@ from transcription_pipeline.domain.job import (
 from transcription_pipeline.domain.wait_model import WaitModel
 from transcription_pipeline.errors import LedgerError
 from transcription_pipeline.ledger import schema
-from transcription_pipeline.ledger.applying import in_chunks
+from transcription_pipeline.ledger.applying import in_chunks, maybe_paid
 from transcription_pipeline.ledger.instants import to_text
-from transcription_pipeline.ledger.overview import LedgerOverview
+from transcription_pipeline.ledger.overview import FEW, LedgerOverview
 from transcription_pipeline.ledger.rows import (
     FailedJob,
     WorkItem,
@@ -118,8 +118,30 @@ class LedgerReading(LedgerOverview):
         query = (
             select(schema.attempts)
             .join(schema.jobs, _j.job_id == _a.job_id)
-            .where(_j.day == day, _j.provider == provider, _a.state.in_([s.value for s in states]))
+            .where(
+                _j.day == day,
+                _j.provider == provider,
+                _j.state != JobState.QUARANTINED.value,  # erased
+                _a.state.in_([s.value for s in states]),
+            )
             .order_by(_a.recording_id)
+        )
+        with self._read() as connection:
+            return [to_attempt(row._mapping) for row in connection.execute(query)]
+
+    def find_attempts(self, named: str) -> list[Attempt]:
+        """Return the attempts whose id begins so; at most a few."""
+        begins = _a.attempt_id.startswith(named, autoescape=True) & literal(named != "")
+        query = select(schema.attempts).where(begins).order_by(_a.attempt_id).limit(FEW)
+        with self._read() as connection:
+            return [to_attempt(row._mapping) for row in connection.execute(query)]
+
+    def list_attempts_at(self, recording_id: str) -> list[Attempt]:
+        """Return every attempt at one recording, by provider and number."""
+        query = (
+            select(schema.attempts)
+            .where(_a.recording_id == recording_id)
+            .order_by(_a.provider, _a.number)
         )
         with self._read() as connection:
             return [to_attempt(row._mapping) for row in connection.execute(query)]
@@ -190,11 +212,7 @@ class LedgerReading(LedgerOverview):
 
         Without cost: never sent, refused, proved never to have arrived, or failed with a cost of 0.
         """
-        is_dead = _a.state.in_([AttemptState.REJECTED.value, AttemptState.ABANDONED.value])
-        is_free = (_a.state == AttemptState.FAILED.value) & (_a.cost_micros == 0)
-        may_cost = exists().where(
-            _a.job_id == _j.job_id, not_(or_(is_dead, func.coalesce(is_free, False)))
-        )
+        may_cost = exists().where(_a.job_id == _j.job_id, maybe_paid())
         query = (
             select(_j.job_id, _j.recording_id, _r.key)
             .join(schema.recordings, _r.recording_id == _j.recording_id)

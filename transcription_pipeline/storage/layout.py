@@ -38,6 +38,19 @@ def make_raw_key(provider: str, recording_id: str, attempt_id: str) -> str:
     return f"raw/provider={provider}/{recording_id[:2]}/{recording_id}/{attempt_id}.json.zst"
 
 
+def make_side_file_prefix(kind: str, provider: str, recording_id: str) -> str:
+    """Return where all files of one kind lie that belong to one recording's answers."""
+    return f"{kind}/provider={provider}/{recording_id[:2]}/{recording_id}/"
+
+
+def make_side_file_key(
+    kind: str, provider: str, recording_id: str, attempt_id: str, extension: str
+) -> str:
+    """Return where a file is kept that belongs to an answer, such as ``redacted_audio``."""
+    prefix = make_side_file_prefix(kind, provider, recording_id)
+    return f"{prefix}{attempt_id}{extension}"
+
+
 def make_table_key(table: str, day: str, provider: str | None) -> str:
     """Return the one file of a table's partition; ``provider`` is None for tables by day alone."""
     by_provider = f"/provider={provider}" if provider else ""
