@@ -25,6 +25,8 @@ from transcription_pipeline.storage.objects import ObjectStore
 from transcription_pipeline.storage.s3 import S3ObjectStore, open_s3_client
 from transcription_pipeline.tools import Tools
 
+_FindProblems = Callable[[Mapping[str, Any]], list[str]]
+
 
 @dataclass(frozen=True)
 class ProviderEntry:
@@ -40,8 +42,10 @@ class ProviderEntry:
     """A free call tells what may still be spent."""
     open: Callable[[Any, Mapping[str, str]], Provider]
     """From its section of ``Settings.providers`` and its credentials to a client."""
-    find_problems: Callable[[Mapping[str, Any]], list[str]]
+    find_problems: _FindProblems
     """What it could not honour of a route's options, beyond their names."""
+    find_form: Callable[[Any], tuple[frozenset[str], _FindProblems]] | None
+    """``options`` and ``find_problems`` by its section of ``Settings.providers``; None: always those."""
 
 
 def _find_none(options: Mapping[str, Any]) -> list[str]:
@@ -57,6 +61,7 @@ REGISTRY: Mapping[str, ProviderEntry] = {
         getattr(module, "TELLS_CREDIT", False),
         cast(Any, module.open_provider),
         getattr(module, "find_problems", _find_none),
+        getattr(module, "find_form", None),
     )
     for module in (aitronos, assemblyai, local, plaud, scriptivox)
 }
@@ -115,13 +120,17 @@ def build_routes(settings: Settings) -> tuple[Route, ...]:
             if name not in REGISTRY:
                 problems.append(f"routes.{place}: provider {name} is not available yet")
                 continue
-            for option in options.keys() - REGISTRY[name].options:
+            entry = REGISTRY[name]
+            able_to, find_problems = entry.options, entry.find_problems
+            if entry.find_form:
+                able_to, find_problems = entry.find_form(getattr(settings.providers, name))
+            for option in options.keys() - able_to:
                 able = sorted(p for p, entry in REGISTRY.items() if option in entry.options)
                 problems.append(
                     f"routes.{place}: {name} cannot honour {option}; it works with {able}"
                 )
-            wishes = {**options, "extra": route.extra.get(cast(Any, name), {})}
-            found = REGISTRY[name].find_problems(wishes)
+            wishes = {option: options[option] for option in options.keys() & able_to}
+            found = find_problems({**wishes, "extra": route.extra.get(cast(Any, name), {})})
             problems += [f"routes.{place}: {name}: {problem}" for problem in found]
             if "webhook" in options:
                 lacking = settings.secrets.list_missing(REGISTRY[name].optional_secrets)

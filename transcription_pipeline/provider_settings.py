@@ -63,6 +63,9 @@ class AssemblyAISettings(Section):
     settle_s: float = Field(default=900.0, ge=0)
     """How long after its URL's death an unlisted attempt is still looked for: the list lags, by
     how much is not documented."""
+    redacted_audio_wait_s: float = Field(default=120.0, ge=0)
+    """How long redacted audio, where a route asks for it, is waited for once its transcript is
+    there; what does not come by then is recorded, and the transcript published without it."""
 
 
 class ScriptivoxSettings(Section):
@@ -91,6 +94,14 @@ class AitronosSettings(Section):
     """Empty: the service's own address."""
     auth: Literal["api_key", "bearer"] = "api_key"
     """How ``AITRONOS_API_KEY`` is sent: as a key, or as the token of a session."""
+    form: Literal["json", "multipart"] = "json"
+    """``json``: asynchronous, as the pages have it. ``multipart``: the file in one request that is
+    answered with the words, as newer vendor packages have it and no page. It takes ``language`` and
+    ``model`` alone, and what it costs is not documented."""
+    spool: Path = Path("var/aitronos")
+    """Where answers of the multipart form are kept; all workers need the same folder."""
+    answer_s: float = Field(default=600.0, gt=0)
+    """How long the answer of the multipart form is waited for; to give up early may cost money."""
     delivery: Literal["url", "upload"] = "url"
     """Uploads are documented, but the vendor's packages call them a stub."""
     requests_per_s: float = Field(default=1.6, gt=0)

@@ -30,7 +30,7 @@ def refuse(tmp_path: Path, text: str = "") -> str:
 def test_the_embedded_default_loads() -> None:
     """The repository's own configuration is valid and routes to the embedded providers."""
     settings = Settings.load(Path(__file__).parent.parent / "transcription.toml")
-    assert settings.enabled_providers == ("local", "assemblyai")
+    assert settings.enabled_providers == ("local", "assemblyai", "scriptivox", "aitronos", "plaud")
     assert settings.budgets["assemblyai"].per_day.micros == 50_000_000
 
 

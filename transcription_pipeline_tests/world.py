@@ -19,6 +19,15 @@ REPOSITORY = Path(__file__).parent.parent
 SAMPLES = REPOSITORY / "samples"
 SECRET = "canary-5f1e-secret"
 """The provider's key in every deployment of the tests; it must turn up nowhere."""
+ROUTES = [
+    {
+        "match": "**",
+        "providers": ["local", "assemblyai"],
+        "language": "en",
+        "diarize": True,
+        "speakers_expected": 2,
+    }
+]
 
 
 @dataclass
@@ -74,6 +83,7 @@ def make_environment(
     return {
         **os.environ,
         "TRANSCRIPTION_CONFIG": str(REPOSITORY / "transcription.toml"),
+        "TRANSCRIPTION__ROUTES": json.dumps(ROUTES),
         "TRANSCRIPTION__STORAGE__AUDIO": f"s3://{bucket}/inbox/",
         "TRANSCRIPTION__STORAGE__LAKE": str(folder / "lake"),
         "TRANSCRIPTION__STORAGE__ENDPOINT_URL": endpoint_url,

@@ -1,7 +1,8 @@
 """Audio of any container as 16 kHz samples, one row per channel, in bounded memory.
 
 What belongs here: demuxing, decoding and resampling with PyAV. What does not: judging whether a
-recording may be sent to a provider (``probe.py``) and finding words (``recognise.py``, the caller).
+recording may be sent to a provider (``probe.py``), finding words (``recognise.py``) and encoding
+(``transcode.py``); the latter two are the callers.
 """
 
 from __future__ import annotations
@@ -44,16 +45,27 @@ def decode_channels(source: Path | SeekableBytes) -> Iterator[Samples]:
     with open_audio(name) as container:
         # The layout stays as it is: a speaker per channel is how the recogniser tells them apart.
         resampler = av.AudioResampler(format="s16p", rate=SAMPLE_RATE_HZ)
-        block_count = 0
-        for frame in _decode_frames(container):
-            frame.pts = None  # samples are counted; broken timestamps would stall the resampler
-            for block in _resample(resampler, frame):
-                block_count += 1
-                yield block
-        if block_count:
-            yield from _resample(resampler, None)
-        else:
-            raise AudioError(QuarantineReason.NOT_AUDIO, "not one audio packet could be decoded")
+        for frame in decode_resampled(container, resampler):
+            yield frame.to_ndarray()
+
+
+def decode_resampled(
+    container: av.container.InputContainer, resampler: av.AudioResampler
+) -> Iterator[av.AudioFrame]:
+    """Yield the first audio stream as the resampler makes it; damage is skipped as said above.
+
+    Raises:
+        AudioError: Terminal. Not one packet could be decoded, or the stream changes half-way.
+    """
+    block_count = 0
+    for frame in _decode_frames(container):
+        frame.pts = None  # samples are counted; broken timestamps would stall the resampler
+        for block in _resample(resampler, frame):
+            block_count += 1
+            yield block
+    if not block_count:
+        raise AudioError(QuarantineReason.NOT_AUDIO, "not one audio packet could be decoded")
+    yield from _resample(resampler, None)
 
 
 def _decode_frames(container: av.container.InputContainer) -> Iterator[av.AudioFrame]:
@@ -73,7 +85,7 @@ def _decode_frames(container: av.container.InputContainer) -> Iterator[av.AudioF
         yield from frames
 
 
-def _resample(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iterator[Samples]:
+def _resample(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iterator[av.AudioFrame]:
     try:
         resampled = resampler.resample(frame)
     except (av.error.FFmpegError, ValueError) as error:
@@ -82,4 +94,4 @@ def _resample(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iter
         raise AudioError(QuarantineReason.NOT_AUDIO, detail) from error
     for part in resampled:
         if part.samples:
-            yield part.to_ndarray()
+            yield part

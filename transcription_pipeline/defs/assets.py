@@ -123,6 +123,7 @@ def _build_tables(settings: Settings, partitions: Partitions) -> dg.AssetsDefini
             states = describe_states(tools.ledger.read_jobs(day, provider=provider))
             states["published_now"] = written.published if written else 0
             states["bad_results"] = len(written.bad_results) if written else 0
+            states["unknown_fields"] = list(written.unknown_fields) if written else []
             for name in _selected(context, rows):
                 uri = tools.lake.root_uri + make_table_key(name, day, provider)
                 metadata = describe_table(TABLES[name], uri, rows[name]) | states

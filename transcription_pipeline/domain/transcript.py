@@ -47,10 +47,67 @@ class Turns:
     channel: list[int | None] = field(default_factory=list)
     word_count: list[int | None] = field(default_factory=list)
     """None when the answer carries no words."""
+    language: list[str | None] = field(default_factory=list)
+    """Of segments alone; the list is empty when it is told only for the whole."""
 
     def __len__(self) -> int:
         """Count the turns."""
         return len(self.text)
+
+
+INSIGHT_KINDS = (
+    "entity",
+    "sentiment",
+    "highlight",
+    "chapter",
+    "summary",
+    "topic",
+    "content_safety",
+    "pii",
+    "translation",
+    "understanding",
+)
+"""Kinds of findings; the last is for analyses that have no shape of their own here."""
+
+
+@dataclass(slots=True)
+class Insights:
+    """What further analyses found, as columns of equal length, in the order they are numbered."""
+
+    kind: list[str] = field(default_factory=list)
+    start_ms: list[int | None] = field(default_factory=list)
+    end_ms: list[int | None] = field(default_factory=list)
+    speaker_label: list[str | None] = field(default_factory=list)
+    label: list[str | None] = field(default_factory=list)
+    text: list[str | None] = field(default_factory=list)
+    score: list[float | None] = field(default_factory=list)
+    payload_json: list[str | None] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Count the findings."""
+        return len(self.kind)
+
+    def add(
+        self,
+        kind: str,
+        *,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        speaker_label: str | None = None,
+        label: str | None = None,
+        text: str | None = None,
+        score: float | None = None,
+        payload_json: str | None = None,
+    ) -> None:
+        """Add one finding; ``kind`` is one of ``INSIGHT_KINDS``."""
+        self.kind.append(kind)
+        self.start_ms.append(start_ms)
+        self.end_ms.append(end_ms)
+        self.speaker_label.append(speaker_label)
+        self.label.append(label)
+        self.text.append(text)
+        self.score.append(score)
+        self.payload_json.append(payload_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +136,7 @@ class Transcript:
     confidence: float | None = None
     told_cost: ToldCost | None = None
     """None when the answer carries no price."""
-    unknown_fields: tuple[str, ...] = ()
-    """Top-level fields of the answer that our reading of the contract does not know."""
+    insights: Insights = field(default_factory=Insights)
 
 
 def make_utterances(words: Words) -> Turns:
@@ -118,4 +174,33 @@ def make_utterances(words: Words) -> Turns:
         turns.speaker_label.append(words.speaker_label[run[0]])
         turns.channel.append(words.channel[run[0]])
         turns.word_count.append(len(run))
+    return turns
+
+
+def join_turns(segments: Turns) -> Turns:
+    """Join segments to utterances by the same rule, for answers that have no words.
+
+    ``segments`` are ordered by start; one speaker without a pause of ``PAUSE_MS`` is one utterance.
+    """
+    turns = Turns()
+    known: list[list[float]] = []
+    for index in range(len(segments)):
+        start_ms, end_ms = segments.start_ms[index], segments.end_ms[index]
+        speaker, confidence = segments.speaker_label[index], segments.confidence[index]
+        if turns and (
+            turns.speaker_label[-1] == speaker and start_ms - turns.end_ms[-1] < PAUSE_MS
+        ):
+            turns.end_ms[-1] = max(turns.end_ms[-1], end_ms)
+            turns.text[-1] += f" {segments.text[index]}"
+        else:
+            turns.start_ms.append(start_ms)
+            turns.end_ms.append(end_ms)
+            turns.text.append(segments.text[index])
+            turns.speaker_label.append(speaker)
+            turns.channel.append(None)
+            turns.word_count.append(None)
+            known.append([])
+        if confidence is not None:
+            known[-1].append(confidence)
+    turns.confidence = [sum(one) / len(one) if one else None for one in known]
     return turns

@@ -53,6 +53,8 @@ class BaseDesk(ABC, Generic[JobT, UploadT, SettingsT]):
         self.by_account: dict[str, list[JobT]] = {}
         self.begin: Callable[[JobT, float], None] = nobody_works
         """Start the work on a job at a moment; set by the service's workers."""
+        self.announce: Callable[[JobT, float], None] = nobody_works
+        """Tell the customer's webhook where a job stands; set by the service's webhooks."""
 
     def next_place(self, account: str) -> int:
         """Say the 0-based place of an account's next job."""
@@ -123,5 +125,5 @@ def read_said(event: dict[str, Any]) -> Script | Speech | None:
 
 
 def nobody_works(job: Any, at: float) -> None:
-    """Stand in until workers are set."""
+    """Stand in until workers and webhooks are set."""
     raise NotImplementedError

@@ -100,8 +100,6 @@ _SCRIPTIVOX = Documents(
             "POST",
             "/v1/transcribe",
             "submit",
-            "`webhook_url` is checked and never called",
-            is_partly=True,
         ),
         Call("GET", "/v1/transcribe/{id}", "status, result, and `?format=srt|vtt|text`"),
         Call("DELETE", "/v1/transcribe/{id}", "delete"),
@@ -117,7 +115,7 @@ _SCRIPTIVOX = Documents(
         Call("GET", "/v1/balance", "credit"),
         Call("POST", "/v1/deposit", "pay in", "in an older list of endpoints only"),
     ),
-    "not sent",
+    "sent once as documented, signed with the key that `webhook_key` says; `drops_webhooks` loses them",
 )
 _AITRONOS = Documents(
     (
@@ -125,7 +123,7 @@ _AITRONOS = Documents(
             "POST",
             "/v1/audio/transcribe",
             "create",
-            "`webhook` and `intelligence_features` are checked and without effect",
+            "`intelligence_features` are checked and without effect",
             is_partly=True,
         ),
         Call("GET", "/v1/audio/transcribe", "list"),
@@ -159,7 +157,9 @@ _AITRONOS = Documents(
         Call("POST", "/v1/audio/diarize", "speakers alone", _NEWER_PACKAGES),
         Call("GET", "/v1/audio/models", "list models", _NEWER_PACKAGES),
     ),
-    "not sent; their payload is not documented",
+    "`transcription.completed` and `transcription.failed` are sent once, in the envelope and with the "
+    "headers of the page on registered webhooks: what a job's own says and whether it is repeated is "
+    "not documented; `drops_webhooks` loses them",
 )
 _TRANSCRIPT = "/v2/transcript/{id}"
 _ASSEMBLYAI = Documents(
@@ -190,7 +190,7 @@ _ASSEMBLYAI = Documents(
             "GET",
             f"{_TRANSCRIPT}/redacted-audio",
             "address of redacted audio",
-            "there is no file behind the address",
+            "behind the address is silence of the right length",
             is_partly=True,
         ),
     ),

@@ -8,7 +8,7 @@ the invoice.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -36,6 +36,8 @@ class InvoiceLine:
     """The service's id of an uploaded file, where its URLs carry no token."""
     file_md5: str | None = None
     """MD5 of that file in hex: the same for every upload of one recording."""
+    refunded_micros: int = 0
+    """What of the amount was given back later."""
 
 
 class Invoice:
@@ -51,6 +53,11 @@ class Invoice:
             raise ValueError(msg)
         self._lines[line.provider_job_id] = line
 
+    def refund(self, provider_job_id: str, micros: int) -> None:
+        """Say on a job's line what of it was given back."""
+        line = self._lines[provider_job_id]
+        self._lines[provider_job_id] = replace(line, refunded_micros=micros)
+
     def clear(self) -> None:
         """Tear up the invoice."""
         self._lines.clear()
@@ -61,12 +68,12 @@ class Invoice:
         return list(self._lines.values())
 
     def as_answer(self) -> dict[str, Any]:
-        """Show the invoice as JSON: lines, their number and their sum."""
+        """Show the invoice as JSON: lines, their number and their sum, less what came back."""
         lines = self.lines
         return {
             "lines": [asdict(line) for line in lines],
             "line_count": len(lines),
-            "total_micros": sum(line.amount_micros for line in lines),
+            "total_micros": sum(line.amount_micros - line.refunded_micros for line in lines),
             "audio_ms": sum(line.audio_ms for line in lines),
             "currency": lines[0].currency if lines else None,
         }

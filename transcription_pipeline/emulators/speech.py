@@ -8,7 +8,9 @@ is the local recogniser's (``transcription_pipeline.audio.recognise``).
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 import random
 from dataclasses import dataclass
 from functools import lru_cache
@@ -88,6 +90,8 @@ class SpeechSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, f
     """Different scripted transcripts before they repeat; more cost more to render."""
     workers: int = 1
     """Recogniser processes."""
+    heard: str = ""
+    """Folder for what was recognised, by the audio's hash, that several emulators may share."""
     job_time: Literal["fixed", "lognormal"] = "fixed"
     """Whether all jobs take the same time."""
     job_s: float = 0.5
@@ -235,14 +239,27 @@ class Recogniser:
     def __init__(self) -> None:
         self._pool: object | None = None
 
-    async def hear(self, path: Path, *, workers: int) -> Speech:
+    async def hear(self, path: Path, settings: SpeechSettings) -> Speech:
         """Recognise one file. Raises ``AudioError`` for what is not audio."""
         from transcription_pipeline.audio.recognise import RecogniserPool
 
+        kept = None
+        if settings.heard:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            kept = Path(settings.heard) / f"{digest}.json"
+            if kept.exists():
+                return msgspec.json.decode(kept.read_bytes(), type=Speech)
         if self._pool is None:
-            self._pool = RecogniserPool(max_workers=workers)
+            self._pool = RecogniserPool(max_workers=settings.workers)
         assert isinstance(self._pool, RecogniserPool)
-        return speech_from(await self._pool.recognise(path))
+        speech = speech_from(await self._pool.recognise(path))
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            scratch = kept.with_suffix(f".{os.getpid()}")
+            scratch.write_bytes(msgspec.json.encode(speech))
+            scratch.replace(kept)  # another emulator may be reading
+        return speech
 
     def close(self) -> None:
         """End the recogniser's processes."""

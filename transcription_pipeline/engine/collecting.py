@@ -1,4 +1,4 @@
-"""The end of a job: its raw answer kept byte for byte, or why there is none.
+"""The end of a job: its raw answer kept byte for byte with its files, or why there is none.
 
 An answer is durable in the lake before the ledger says so, and nobody has parsed it by then. Runs
 once per job whose provider said it is over; ``partition_run.py`` is the only caller.
@@ -11,14 +11,17 @@ import threading
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import zstandard
 
 from transcription_pipeline.domain.job import Attempt, AttemptState, JobState
 from transcription_pipeline.engine.workplace import RETRY_AFTER, Workplace
+from transcription_pipeline.ledger.changes import Change, Saw
 from transcription_pipeline.ledger.rows import WorkItem
-from transcription_pipeline.providers.base import Observation, Phase
-from transcription_pipeline.storage.layout import make_raw_key
+from transcription_pipeline.providers.base import BringsFiles, Observation, Phase
+from transcription_pipeline.storage.layout import make_raw_key, make_side_file_key
 
 AT_ONCE = 16
 """Answers held in memory at a time."""
@@ -48,8 +51,7 @@ class Collecting:
     async def settle(self, item: WorkItem, attempt: Attempt, seen: Observation) -> None:
         """Keep the answer of a completed job, or record why there is none."""
         if seen.phase is Phase.COMPLETED:
-            async with self._at_once:
-                await self._keep_answer(item, attempt, seen)
+            await self._keep_answer(item, attempt, seen)
         elif seen.phase is Phase.FAILED and attempt.state is _S.ACCEPTED:
             await self._fail(item, attempt, seen)
         elif seen.phase is Phase.UNKNOWN_JOB and self._place.provider.capabilities.is_free:
@@ -65,11 +67,12 @@ class Collecting:
     async def _keep_answer(self, item: WorkItem, attempt: Attempt, seen: Observation) -> None:
         place = self._place
         noticed_at = place.now()
-        body = seen.body or await place.provider.collect(seen.provider_job_id)
         key = make_raw_key(attempt.provider, attempt.recording_id, attempt.attempt_id)
-        digest = await place.in_thread(self._put, key, body)
+        async with self._at_once:
+            body = seen.body or await place.provider.collect(seen.provider_job_id)
+            digest = await place.in_thread(self._put, key, body)
+        before: list[Change] = await self._keep_files(item, attempt, seen.provider_job_id)
         at = place.now()
-        before = []
         if attempt.state is _S.ACCEPTED:
             completed = {"completed_at": seen.completed_at or noticed_at}
             before.append(place.make_move(attempt, _S.COMPLETED, values=completed))
@@ -80,6 +83,28 @@ class Collecting:
             # What was said is kept in the lake alone, not beside it on this machine.
             await place.provider.delete(seen.provider_job_id)
         self._count(item, attempt, at)
+
+    async def _keep_files(self, item: WorkItem, attempt: Attempt, job_id: str) -> list[Change]:
+        """Keep what else the job left, in the lake; return the evidence of it, or of its lack."""
+        place, provider = self._place, self._place.provider
+        options = item.job.options
+        if not isinstance(provider, BringsFiles) or not provider.has_files(options):
+            return []
+        staging = await place.in_thread(place.lake.make_staging_folder)
+        evidence: list[Change] = []
+        with TemporaryDirectory(prefix="files-", dir=staging) as folder:
+            for file in await provider.fetch_files(job_id, options, Path(folder)):
+                key = None
+                if file.path is not None:
+                    ids = (attempt.provider, attempt.recording_id, attempt.attempt_id)
+                    key = make_side_file_key(file.kind, *ids, file.path.suffix)
+                    await place.in_thread(place.lake.put_file, key, file.path)
+                else:
+                    place.report.counts["incomplete"] += 1
+                evidence.append(
+                    Saw(attempt.attempt_id, file.kind, place.now(), cause=file.cause, detail=key)
+                )
+        return evidence
 
     def _put(self, key: str, body: bytes) -> str:
         self._place.lake.put(key, _compress(body))

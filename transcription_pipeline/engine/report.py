@@ -22,7 +22,8 @@ class RunReport:
     """Jobs the run found to work on."""
     counts: Counter[str] = field(default_factory=Counter)
     """Steps and outcomes: accepted, resumed, stored, failed, held, rejected, ambiguous,
-    quarantined, postponed, gated, overtaken, window_ended, and other verdicts by name."""
+    quarantined, postponed, gated, overtaken, window_ended, incomplete (stored without one of its
+    files), and other verdicts by name."""
     audio_ms: int = 0
     """Audio whose answers were stored."""
     request_count: int = 0

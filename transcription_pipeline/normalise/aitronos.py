@@ -18,18 +18,20 @@ from typing import Annotated
 import msgspec
 
 from transcription_pipeline.domain.transcript import (
-    PAUSE_MS,
     ToldCost,
     Transcript,
     Turns,
     Words,
+    join_turns,
 )
 from transcription_pipeline.errors import NormaliseError
+from transcription_pipeline.normalise.aitronos_direct import NAME, normalise_direct
 from transcription_pipeline.normalise.decoding import decode
 
-NAME = "aitronos"
 CURRENCY = "SYNAPSES"
 MICROS = 1_000_000
+FIELDS = frozenset({"transcription_id", "status", "model_key", "audio_metadata", "timestamps"})
+"""Documented fields of ``transcription.data``."""
 MAX_DURATION_S = 48 * 3600
 """No limit is documented; a time far beyond any recording is an error, not a word."""
 _MAX_SYNAPSES = 10**12
@@ -96,14 +98,18 @@ class _Document(msgspec.Struct, gc=False):
 
 
 _DECODER = msgspec.json.Decoder(_Document)
+_OURS = b'{"transcription":'
+"""How the document begins that ``collect`` makes; the multipart form's answer is kept as it came."""
 
 
 def normalise(body: bytes) -> Transcript:
     """Read one raw answer.
 
     Raises ``NormaliseError`` for a document that is not a completed transcription with all its
-    sentences.
+    sentences, and for an answer of the other form that is not whole.
     """
+    if not body.lstrip().startswith(_OURS):
+        return normalise_direct(body)
     document = decode(_DECODER, body, NAME)
     told = document.transcription.data
     if told.status != "completed":
@@ -122,7 +128,7 @@ def normalise(body: bytes) -> Transcript:
         text=" ".join(segments.text),
         words=Words(),
         segments=segments,
-        utterances=_join(segments),
+        utterances=join_turns(segments),
         model=told.model_key,
         # As asked for, and "en" also means that it was to be detected ("Create transcription").
         language=audio.language_code or audio.language,
@@ -172,32 +178,6 @@ def _make_segments(pages: list[_Page]) -> Turns:
         channel=[None] * len(sentences),
         word_count=[None] * len(sentences),
     )
-
-
-def _join(segments: Turns) -> Turns:
-    """Join sentences to utterances: one speaker, no pause of ``PAUSE_MS``."""
-    turns = Turns()
-    known: list[list[float]] = []
-    for index in range(len(segments)):
-        start_ms, end_ms = segments.start_ms[index], segments.end_ms[index]
-        speaker, confidence = segments.speaker_label[index], segments.confidence[index]
-        if turns and (
-            turns.speaker_label[-1] == speaker and start_ms - turns.end_ms[-1] < PAUSE_MS
-        ):
-            turns.end_ms[-1] = max(turns.end_ms[-1], end_ms)
-            turns.text[-1] += f" {segments.text[index]}"
-        else:
-            turns.start_ms.append(start_ms)
-            turns.end_ms.append(end_ms)
-            turns.text.append(segments.text[index])
-            turns.speaker_label.append(speaker)
-            turns.channel.append(None)
-            turns.word_count.append(None)
-            known.append([])
-        if confidence is not None:
-            known[-1].append(confidence)
-    turns.confidence = [sum(one) / len(one) if one else None for one in known]
-    return turns
 
 
 def _read_cost(billing: _Billing | None) -> ToldCost | None:

@@ -1,8 +1,9 @@
 """AssemblyAI's transcript object, read into our shape; pure.
 
-What belongs here: the meaning of the fields of ``GET /v2/transcript/{id}`` (API reference, November
-2026). Unknown fields are skipped unread, absent ones are null, wrong types are errors that name
-their JSON path. Times are integer milliseconds already; ``audio_duration`` alone is in seconds.
+What belongs here: what was said, by whom and when, in ``GET /v2/transcript/{id}``. Its shape is in
+``assemblyai_answer.py``, further analyses are read by ``assemblyai_insights.py``. Unknown fields are
+skipped unread, absent ones are null, wrong types are errors that name their JSON path. Times are
+integer milliseconds already; ``audio_duration`` alone is in seconds.
 
 Turns: with speaker labels or several channels AssemblyAI gives utterances, which are taken as they
 are, both as segments and as utterances; without, words are cut by our one rule. Its words stand
@@ -11,70 +12,26 @@ twice in the answer; those inside utterances are used, because they say which on
 
 from __future__ import annotations
 
-import re
 from itertools import chain
 from operator import le
-from typing import Annotated
 
 import msgspec
 
 from transcription_pipeline.domain.transcript import Transcript, Turns, Words, make_utterances
 from transcription_pipeline.errors import NormaliseError
-
-NAME = "assemblyai"
-MAX_DURATION_MS = 48 * 3600 * 1000
-"""No recording is longer: a time beyond it is an error, not a word."""
-_MAX_CHANNELS = 64
-
-_Time = Annotated[int, msgspec.Meta(ge=0, le=MAX_DURATION_MS)]
-_Confidence = Annotated[float, msgspec.Meta(ge=0, le=1)]
-_Duration = Annotated[float, msgspec.Meta(ge=0, le=MAX_DURATION_MS / 1000)]
-
-
-class _Word(msgspec.Struct, gc=False):
-    text: str
-    start: _Time
-    end: _Time
-    confidence: _Confidence | None = None
-    speaker: str | None = None
-    channel: str | None = None
-
-
-class _Utterance(msgspec.Struct, gc=False):
-    text: str
-    start: _Time
-    end: _Time
-    confidence: _Confidence | None = None
-    speaker: str | None = None
-    channel: str | None = None
-    words: list[_Word] = []
-
-
-class _Transcript(msgspec.Struct, gc=False):
-    status: str
-    text: str | None = None
-    audio_url: str | None = None
-    confidence: _Confidence | None = None
-    audio_duration: _Duration | None = None
-    language_code: str | None = None
-    language_confidence: _Confidence | None = None
-    speech_model_used: str | None = None
-    utterances: list[_Utterance] | None = None
-
-
-class _Words(msgspec.Struct, gc=False):
-    words: list[_Word] | None = None
-
-
-_decode = msgspec.json.Decoder(_Transcript).decode
-_decode_words = msgspec.json.Decoder(_Words).decode
-
-
-# An escaped backslash is matched first, so that the text ``\\u0000`` is left alone.
-_ESCAPES = re.compile(
-    rb"\\\\|\\u(?:0000|[dD][89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2})?|[dD][c-fC-F][0-9a-fA-F]{2})"
+from transcription_pipeline.normalise.assemblyai_answer import (
+    NAME,
+    Answer,
+    Spoken,
+    Utterance,
+    Word,
+    read_channel,
 )
-_PAIR_BYTES = len(rb"\ud83d\ude00")
+from transcription_pipeline.normalise.assemblyai_insights import make_insights
+from transcription_pipeline.normalise.decoding import decode
+
+_ANSWER = msgspec.json.Decoder(Answer)
+_SPOKEN = msgspec.json.Decoder(Spoken)
 
 
 def normalise(body: bytes) -> Transcript:
@@ -114,39 +71,26 @@ def normalise(body: bytes) -> Transcript:
         language_confidence=answer.language_confidence,
         duration_ms=None if duration_s is None else round(duration_s * 1000),
         confidence=answer.confidence if spoken else None,
+        insights=make_insights(answer, words),
     )
 
 
-def _read(body: bytes) -> tuple[_Transcript, list[_Utterance], list[_Word]]:
-    # The single byte first: looking for it costs a fiftieth of looking for two.
-    if b"\\" in body and any(start in body for start in (b"\\u0000", b"\\ud", b"\\uD")):
-        body = _ESCAPES.sub(_replace_escape, body)
-    try:
-        answer = _decode(body)
-        if answer.status != "completed":
-            raise NormaliseError(NAME, "$.status", "a transcript that is not completed")
-        if answer.audio_url is not None and answer.audio_url.endswith("deleted_by_user"):
-            raise NormaliseError(NAME, "$.audio_url", "a transcript deleted at the provider")
-        turns = answer.utterances or []
-        spoken = list(chain.from_iterable(u.words for u in turns))
-        if not spoken:
-            # Turns without words would lose the words that stand beside them.
-            spoken = _decode_words(body).words or []
-            turns = [] if spoken else turns
-    except msgspec.ValidationError as error:
-        raise NormaliseError(NAME, *_place(str(error))) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise NormaliseError(NAME, "$", f"{len(body)} bytes that are not JSON") from None
+def _read(body: bytes) -> tuple[Answer, list[Utterance], list[Word]]:
+    answer = decode(_ANSWER, body, NAME)
+    if answer.status != "completed":
+        raise NormaliseError(NAME, "$.status", "a transcript that is not completed")
+    if answer.audio_url is not None and answer.audio_url.endswith("deleted_by_user"):
+        raise NormaliseError(NAME, "$.audio_url", "a transcript deleted at the provider")
+    turns = answer.utterances or []
+    spoken = list(chain.from_iterable(u.words for u in turns))
+    if not spoken:
+        # Turns without words would lose the words that stand beside them.
+        spoken = decode(_SPOKEN, body, NAME).words or []
+        turns = [] if spoken else turns
     return answer, turns, spoken
 
 
-def _replace_escape(match: re.Match[bytes]) -> bytes:
-    # What no table can hold: NUL and lone surrogates. Pairs and escaped backslashes stay.
-    found = match[0]
-    return found if len(found) in (2, _PAIR_BYTES) else rb"\ufffd"
-
-
-def _words(spoken: list[_Word]) -> Words:
+def _words(spoken: list[Word]) -> Words:
     start_ms = [w.start for w in spoken]
     end_ms = [w.end for w in spoken]
     _check_times(start_ms, end_ms, "words")
@@ -160,7 +104,7 @@ def _words(spoken: list[_Word]) -> Words:
     )
 
 
-def _turns(turns: list[_Utterance]) -> Turns:
+def _turns(turns: list[Utterance]) -> Turns:
     start_ms = [u.start for u in turns]
     end_ms = [u.end for u in turns]
     _check_times(start_ms, end_ms, "utterances")
@@ -188,21 +132,6 @@ def _check_times(start_ms: list[int], end_ms: list[int], what: str) -> None:
 
 
 def _channels(named: list[str | None]) -> list[int | None]:
-    # Channels are strings counted from 1; ours are integers counted from 0.
     if not any(named):
         return [None] * len(named)
-    return [_channel(name) for name in named]
-
-
-def _channel(name: str | None) -> int | None:
-    if not name:
-        return None
-    if not (name.isascii() and name.isdecimal() and len(name) <= 2 and int(name) <= _MAX_CHANNELS):
-        raise NormaliseError(NAME, "$.words[...].channel", "not a channel number")
-    return int(name) - 1 if int(name) else None
-
-
-def _place(message: str) -> tuple[str, str]:
-    # msgspec: "Expected `int`, got `str` - at `$.words[...].start`"
-    what, _, where = message.partition(" - at ")
-    return where.strip("`") or "$", what
+    return [read_channel(name) for name in named]

@@ -8,6 +8,7 @@ modules beside this one to know.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -21,10 +22,13 @@ _ESCAPES = re.compile(
     rb"\\\\|\\u(?:0000|[dD][89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2})?|[dD][c-fC-F][0-9a-fA-F]{2})"
 )
 _PAIR_BYTES = len(rb"\ud83d\ude00")
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+_MOST_NAMES = 20
 
 
-def decode(decoder: msgspec.json.Decoder[T], body: bytes, provider: str) -> T:
-    """Decode an answer, NUL and lone surrogates replaced.
+def decode(decoder: msgspec.json.Decoder[T], body: bytes, provider: str, at: str = "$") -> T:
+    """Decode an answer, or the part of one that lies ``at`` a path; NUL, lone surrogates replaced.
 
     Raises ``NormaliseError`` with the JSON path of the first thing that is not as it should be.
     """
@@ -36,9 +40,27 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, provider: str) -> T:
     except msgspec.ValidationError as error:
         # msgspec: "Expected `int`, got `str` - at `$.words[...].start`"
         what, _, where = str(error).partition(" - at ")
-        raise NormaliseError(provider, where.strip("`") or "$", what) from None
+        raise NormaliseError(provider, at + where.strip("`")[1:], what) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise NormaliseError(provider, "$", f"{len(body)} bytes that are not JSON") from None
+        raise NormaliseError(provider, at, f"{len(body)} bytes that are not JSON") from None
+
+
+def list_unknown(body: bytes, known: frozenset[str], path: Sequence[str] = ()) -> tuple[str, ...]:
+    """Name the fields of the object at ``path`` that are not among ``known``, sorted.
+
+    Reads the whole answer once more, a quarter of what normalising costs. At most ``_MOST_NAMES``,
+    and what does not look like a name is not repeated: keys are the provider's, and may hold
+    anything. Nothing is raised for an answer that cannot be read.
+    """
+    try:
+        part = body
+        for step in (*path, None):
+            fields = _FIELDS.decode(part)
+            part = fields.get(step, msgspec.Raw()) if step else part
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ()
+    names = {n if _NAME.fullmatch(n) else "(no name)" for n in fields.keys() - known}
+    return tuple(sorted(names)[:_MOST_NAMES])
 
 
 def _replace_escape(match: re.Match[bytes]) -> bytes:

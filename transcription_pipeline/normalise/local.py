@@ -16,6 +16,7 @@ from transcription_pipeline.domain.transcript import Transcript, Turns, Words, m
 from transcription_pipeline.errors import NormaliseError
 
 _PROVIDER = "local"
+FIELDS = frozenset({"engine", "language", "duration_ms", "channel_count", "channels"})
 _PATH_IN_MESSAGE = re.compile(r" - at `([^`]*)`$")
 
 _Ms = Annotated[int, msgspec.Meta(ge=0)]
@@ -91,7 +92,6 @@ def normalise(body: bytes) -> Transcript:
         language=answer.language,
         duration_ms=answer.duration_ms,
         confidence=_mean([word.confidence for word, _, _ in placed]),
-        unknown_fields=_list_unknown_fields(body),
     )
 
 
@@ -146,8 +146,3 @@ def _label(channel: int | None) -> str | None:
 
 def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
-
-
-def _list_unknown_fields(body: bytes) -> tuple[str, ...]:
-    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    return tuple(sorted(fields.keys() - set(_Answer.__struct_fields__)))

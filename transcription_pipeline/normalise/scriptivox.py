@@ -31,6 +31,12 @@ NAME = "scriptivox"
 MAX_DURATION_S = 48 * 3600
 """Ten hours are the service's limit; a time far beyond any recording is an error, not a word."""
 MICROS_PER_CENT = 10_000
+_FIELDS = """
+    align audio_duration_seconds completed_at cost_cents created_at diarize error file_size_bytes id
+    language progress result speaker_count started_at status
+    """
+FIELDS = frozenset(_FIELDS.split())
+"""Documented top-level fields."""
 _MAX_COST_CENTS = 1e9
 
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_DURATION_S)]

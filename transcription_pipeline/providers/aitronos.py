@@ -5,14 +5,14 @@ what answers mean (``aitronos_answers.py``) and reading transcripts (``normalise
 rules are from docs.aitronos.com (pages under /docs/api-reference/audio), read 2026-11-21, unless a
 comment names another source; no live call was ever made.
 
-Newer vendor packages send ``multipart/form-data`` to the same path and get a transcript at once. No
-page describes that form, so it is not offered. Links named in ``actions`` are never followed.
+Newer vendor packages send ``multipart/form-data`` to the same path and get a transcript at once:
+that form is in ``aitronos_direct.py``. Links named in ``actions`` are never followed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -31,7 +31,6 @@ from transcription_pipeline.provider_settings import AitronosSettings
 from transcription_pipeline.providers.aitronos_answers import (
     NAME,
     DeleteAnswer,
-    UploadAnswer,
     belongs_to,
     join_document,
     judge,
@@ -39,12 +38,18 @@ from transcription_pipeline.providers.aitronos_answers import (
     read,
 )
 from transcription_pipeline.providers.aitronos_books import SENTENCES_LIMIT, Books, path_of
+from transcription_pipeline.providers.aitronos_direct import AitronosDirectProvider
+from transcription_pipeline.providers.aitronos_exports import Exports
+from transcription_pipeline.providers.aitronos_form import upload
 from transcription_pipeline.providers.aitronos_options import (
-    CONTENT_TYPES,
     CURRENCY,
+    DIRECT_OPTIONS,
     OPTIONS,
+    FindProblems,
+    find_direct_problems,
     find_problems,
     make_fields,
+    make_headers,
     price_job,
 )
 from transcription_pipeline.providers.answers import redact
@@ -57,6 +62,7 @@ from transcription_pipeline.providers.base import (
     Observation,
     PaidRequest,
     Phase,
+    Provider,
     Submission,
     Survey,
     Verdict,
@@ -76,7 +82,7 @@ SETTLE = timedelta(minutes=15)
 _JSON = {"Content-Type": "application/json"}
 
 
-class AitronosProvider:
+class AitronosProvider(Exports):
     """One organization at Aitronos."""
 
     name = NAME
@@ -115,20 +121,14 @@ class AitronosProvider:
         self._webhook_secret = webhook_secret
         self._settle = timedelta(seconds=settle_s)
         self._running_until: dict[str, tuple[float, Observation]] = {}
-        # "Authentication": X-API-Key is the primary method, Bearer takes a session's token.
-        key = (
-            {"X-API-Key": api_key} if auth == "api_key" else {"Authorization": f"Bearer {api_key}"}
-        )
         self._http = ProviderHttp(
             provider=NAME,
             base_url=base_url or BASE_URL,
-            # Answers are "public" and cacheable, finished ones for 24 h ("Get transcription"): a
-            # cache on the way could show us a state that is none any more.
-            headers={**key, "Cache-Control": "no-cache"},
+            headers=make_headers(api_key, auth),
             requests_per_s=requests_per_s,
             patience=patience,
         )
-        self._books = Books(self._http, sentences_limit=sentences_limit)
+        super().__init__(Books(self._http, sentences_limit=sentences_limit))
 
     def price(
         self, options: Mapping[str, Any], duration_ms: int, *, model: str | None = None
@@ -138,41 +138,10 @@ class AitronosProvider:
         return price_job(duration_ms, self._price_per_hour_micros)
 
     async def upload(self, audio: Audio) -> Audio:
-        """Stream the bytes to Aitronos where there is no URL to hand over.
-
-        The vendor's packages call this a stub that may answer 501; then there is no way but URLs.
-        """
+        """Stream the bytes to Aitronos where there is no URL to hand over."""
         if audio.url is not None:
             return audio
-        # "Upload audio": multipart, the file in the field "file".
-        boundary = f"tp{audio.recording_id}"
-        container = audio.facts.container if audio.facts else "audio"
-        name = f"{audio.recording_id}.{container}"
-        kind = CONTENT_TYPES.get(container, "application/octet-stream")
-        head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-            f"Content-Type: {kind}\r\n\r\n"
-        ).encode()
-        tail = f"\r\n--{boundary}--\r\n".encode()
-        try:
-            answer = await self._http.stream(
-                "upload",
-                "POST",
-                "/v1/audio/files/upload",
-                _wrap(head, audio.open_stream(), tail),
-                size_bytes=len(head) + audio.size_bytes + len(tail),
-                headers={"Content-Type": f"multipart/form-data; boundary={boundary}"},
-            )
-        except ProviderUnavailable as error:
-            if error.status_code != 501:
-                raise
-            raise UnexpectedResponse(
-                "it has no uploads; set delivery to url",
-                provider=NAME,
-                operation="upload",
-                status_code=501,
-            ) from None
-        return replace(audio, url=read(answer, UploadAnswer, "upload").data.file_url)
+        return replace(audio, url=await upload(self._http, audio))
 
     def make_request(
         self, attempt_id: str, audio: Audio, options: Mapping[str, Any]
@@ -293,28 +262,37 @@ class AitronosProvider:
         return self._http.request_count
 
 
-def open_provider(account: AitronosSettings, secrets: Mapping[str, str]) -> AitronosProvider:
-    """Return a client of the configured account; nothing is contacted yet."""
+def find_form(account: AitronosSettings) -> tuple[frozenset[str], FindProblems]:
+    """Return the common options of the configured form, and what says which values it refuses."""
+    if account.form == "multipart":
+        return DIRECT_OPTIONS, find_direct_problems
+    return OPTIONS, find_problems
+
+
+def open_provider(account: AitronosSettings, secrets: Mapping[str, str]) -> Provider:
+    """Return a client of the configured account and form; nothing is contacted yet."""
     price = account.price_per_hour
     if price is not None and price.currency != CURRENCY:
         raise ConfigurationError(f"providers.aitronos.price_per_hour must be in {CURRENCY}")
+    common: dict[str, Any] = {
+        "base_url": account.base_url or BASE_URL,
+        "requests_per_s": account.requests_per_s,
+        "concurrency": account.concurrency,
+        "price_per_hour_micros": price.micros if price else None,
+    }
+    key = secrets["aitronos_api_key"]
+    if account.form == "multipart":
+        headers = make_headers(key, account.auth)
+        return AitronosDirectProvider(
+            headers=headers, spool=account.spool, answer_s=account.answer_s, **common
+        )
     return AitronosProvider(
-        api_key=secrets["aitronos_api_key"],
+        api_key=key,
         organization_id=secrets["aitronos_organization_id"],
-        base_url=account.base_url,
         auth=account.auth,
         delivery=AudioDelivery(account.delivery),
-        requests_per_s=account.requests_per_s,
-        concurrency=account.concurrency,
-        price_per_hour_micros=price.micros if price else None,
         look_s=account.look_s,
         settle_s=account.settle_s,
         webhook_secret=secrets.get("transcription_webhook_secret"),
+        **common,
     )
-
-
-async def _wrap(head: bytes, chunks: AsyncIterator[bytes], tail: bytes) -> AsyncIterator[bytes]:
-    yield head
-    async for chunk in chunks:
-        yield chunk
-    yield tail

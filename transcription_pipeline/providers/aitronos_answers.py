@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -99,6 +100,72 @@ class SentencesAnswer(msgspec.Struct, gc=False):
     metadata: _PageMetadata = msgspec.field(default_factory=_PageMetadata)
 
 
+class Piece(msgspec.Struct, frozen=True, gc=False):
+    """A stretch of a transcript: a paragraph, or a phrase that was found."""
+
+    text: str
+    start: float
+    """Seconds from the start of the recording; ``end`` as well."""
+    end: float
+    confidence: float | None = None
+    """0 to 1; None where none is told."""
+
+
+class _Paragraphs(msgspec.Struct, gc=False):
+    paragraphs: list[Piece]
+
+
+class ParagraphsAnswer(msgspec.Struct, gc=False):
+    """Answer of paragraphs."""
+
+    success: bool
+    data: _Paragraphs
+    metadata: _PageMetadata = msgspec.field(default_factory=_PageMetadata)
+
+
+class _Matches(msgspec.Struct, gc=False):
+    matches: list[Piece]
+
+
+class SearchAnswer(msgspec.Struct, gc=False):
+    """Answer of search."""
+
+    success: bool
+    data: _Matches
+
+
+class _RedactedAudio(msgspec.Struct, gc=False):
+    status: str
+    redacted_audio_url: str | None = None
+    expires_at: str | None = None
+
+
+class RedactedAudioAnswer(msgspec.Struct, gc=False):
+    """Answer of redacted audio."""
+
+    success: bool
+    data: _RedactedAudio
+
+
+@dataclass(frozen=True, slots=True)
+class RedactedAudio:
+    """Where a recording without what was redacted is to be had."""
+
+    status: str
+    """``available``, ``pending`` or ``not_enabled``."""
+    url: str | None = field(default=None, repr=False)
+    """Signed; None unless it is available."""
+    expires_at: datetime | None = None
+    """When the URL ends; None where that is not told."""
+
+
+class Transcript(msgspec.Struct, gc=False):
+    """Answer of the multipart form, so far as it must be one; its segments are left unread."""
+
+    text: str
+    segments: list[msgspec.Raw]
+
+
 class _Deleted(msgspec.Struct, gc=False):
     deleted: bool = False
 
@@ -154,6 +221,12 @@ def judge(answer: Response) -> Submission:
         if not JOB_ID.fullmatch(job.transcription_id):
             return Submission(Verdict.AMBIGUOUS, cause="accepted_without_id", detail="odd id")
         return Submission(Verdict.ACCEPTED, job.transcription_id)
+    return judge_refusal(answer)
+
+
+def judge_refusal(answer: Response) -> Submission:
+    """Say what an answer other than 2xx to the paid POST proves, in whichever form it was sent."""
+    status = answer.status
     if status == 429:
         wait_s = parse_retry_after(answer.headers)
         return Submission(Verdict.NOT_SENT, cause="rate_limited", retry_after_s=wait_s or 1.0)

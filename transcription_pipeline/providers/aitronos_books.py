@@ -1,7 +1,7 @@
 """What can be asked of Aitronos for nothing: one transcription, its sentences, the list.
 
 What belongs here: GET requests and their pages. What does not: anything paid, and what the answers
-prove (``aitronos.py``, the only caller). Wire rules are from docs.aitronos.com (pages under
+prove (``aitronos.py`` and ``aitronos_exports.py``, the only callers). Wire rules are from docs.aitronos.com (pages under
 /docs/api-reference/audio), read 2026-11-21.
 """
 
@@ -30,6 +30,8 @@ LIST_LIMIT = 100
 """Most rows per page of the list ("List transcriptions")."""
 SENTENCES_LIMIT = 1_000
 """Most sentences per page ("Get sentences"); how many come without a limit is not documented."""
+STUB = "not implemented there: the vendor's packages call it a stub"
+"""What a 501 means (aitronos-sdk 0.8.178, read 2026-11-21; its pages do not say so)."""
 _MAX_PAGES = 1_000
 _BEFORE, _AFTER = timedelta(minutes=10), timedelta(minutes=30)
 """Where in the list an attempt can stand: clocks differ, and requests take their time."""
@@ -122,6 +124,17 @@ class Books:
         answer = await self._get("list", "/v1/audio/transcribe", params=params)
         return read(answer, ListAnswer, "list").data
 
+    async def ask(
+        self,
+        operation: str,
+        provider_job_id: str,
+        tail: str,
+        params: Mapping[str, str] | None = None,
+    ) -> Response:
+        """GET what lies under one transcription; raises ``UnexpectedResponse`` for a stub."""
+        path = path_of(provider_job_id, operation) + tail
+        return await self._get(operation, path, params=params, provider_job_id=provider_job_id)
+
     async def _get(
         self,
         operation: str,
@@ -135,6 +148,14 @@ class Books:
                 operation, "GET", path, params=params, provider_job_id=provider_job_id
             )
         except (UnexpectedResponse, RequestRejected) as error:
+            if error.status_code == 501:
+                raise UnexpectedResponse(
+                    STUB,
+                    provider=NAME,
+                    operation=operation,
+                    provider_job_id=provider_job_id,
+                    status_code=501,
+                ) from None
             # 304 answers conditional requests, and ours are not; some cache spoke. Which code answers
             # for sentences that are not ready is not documented; 409 is likely.
             if error.status_code not in {304, 409}:

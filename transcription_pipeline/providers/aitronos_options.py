@@ -1,14 +1,15 @@
 """How the common options and prices look at Aitronos; pure.
 
-What belongs here: the fields of the create body, what of them can be known to be refused, and the
+What belongs here: headers, the fields of either form, what of them can be known to be refused, and the
 price in synapses. ``aitronos.py`` sends what is made here, ``composition.py`` asks for the problems
 of a route. Field names and ranges are from the page "Create transcription", read 2026-11-21.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 from transcription_pipeline.providers.base import Cost
 
@@ -20,6 +21,10 @@ MICROS = 1_000_000
 # them; word times, channels, key terms and a choice of model have no field at all.
 OPTIONS = frozenset({"language", "diarize", "speakers_expected", "redact_pii", "webhook"})
 """The common options there is a field for, and an answer that can carry what they ask."""
+
+DIRECT_OPTIONS = frozenset({"language", "model"})
+"""The common options of the multipart form. Its ``word_timestamps`` can be ordered, but how an answer
+writes them is in no page and no package."""
 
 CONTENT_TYPES = {
     "mp3": "audio/mpeg",
@@ -38,6 +43,20 @@ _SECTIONS = (
     "webhook",
 )
 _NOT_EXTRA = ("audio_url", "language")
+_DETECTED = ("language", "auto")
+_PLAIN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+FindProblems = Callable[[Mapping[str, Any]], list[str]]
+
+
+def make_headers(api_key: str, auth: Literal["api_key", "bearer"]) -> dict[str, str]:
+    """Make what every request carries."""
+    # "Authentication": X-API-Key is the primary method, Bearer takes a session's token.
+    key = {"X-API-Key": api_key} if auth == "api_key" else {"Authorization": f"Bearer {api_key}"}
+    # Answers are "public" and cacheable, finished ones for 24 h ("Get transcription"): a cache on
+    # the way could show us a state that is none any more.
+    return {**key, "Cache-Control": "no-cache"}
 
 
 def make_fields(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -60,6 +79,23 @@ def make_fields(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     for name, section in dict(options.get("extra", {})).items():
         fields[name] = fields.get(name, {}) | dict(section)
     return fields
+
+
+def make_direct_fields(options: Mapping[str, Any]) -> dict[str, str]:
+    """Translate common options to the fields of the multipart form; left out, they are its own."""
+    told = {name: options[name] for name in sorted(DIRECT_OPTIONS & options.keys())}
+    return {name: str(value) for name, value in told.items() if (name, value) != _DETECTED}
+
+
+def find_direct_problems(options: Mapping[str, Any]) -> list[str]:
+    """Say what the multipart form could not honour of these options, each by its name."""
+    odd = [name for name in options if name not in DIRECT_OPTIONS and options[name]]
+    fields = make_direct_fields(options)
+    return [f"{name} has no field in the multipart form" for name in sorted(odd)] + [
+        f"{name} must be letters, digits, dots and dashes"
+        for name, value in fields.items()
+        if not _PLAIN.fullmatch(value)
+    ]
 
 
 def find_problems(options: Mapping[str, Any]) -> list[str]:

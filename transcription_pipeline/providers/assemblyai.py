@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -27,22 +28,19 @@ from transcription_pipeline.provider_settings import AssemblyAISettings
 from transcription_pipeline.providers.answers import redact
 from transcription_pipeline.providers.assemblyai_answers import (
     JOB_ID,
-    OVER,
     UNKNOWN_ID,
-    Status,
-    belongs_to,
-    decode_page,
     decode_status,
-    is_older,
     judge,
     make_observation,
 )
+from transcription_pipeline.providers.assemblyai_list import JobList
 from transcription_pipeline.providers.assemblyai_options import (
     OPTIONS,
     find_problems,
     make_fields,
     price_job,
 )
+from transcription_pipeline.providers.assemblyai_redacted import KIND, LOOK_S, RedactedAudio
 from transcription_pipeline.providers.base import (
     Audio,
     AudioDelivery,
@@ -52,6 +50,7 @@ from transcription_pipeline.providers.base import (
     Observation,
     PaidRequest,
     Phase,
+    SideFile,
     Submission,
     Survey,
     Verdict,
@@ -66,9 +65,6 @@ SECRETS = ("assemblyai_api_key",)
 OPTIONAL_SECRETS = ("transcription_webhook_secret",)
 # Transcripts, uploads and the list are per region (docs: select the region).
 BASE_URLS = {"us": "https://api.assemblyai.com", "eu": "https://api.eu.assemblyai.com"}
-LIST_LIMIT = 200
-NEWEST_EVERY = 4
-"""Surveys per look at the newest page while it brings nothing: jobs take longer than the surveys."""
 SETTLE = timedelta(minutes=15)
 """The list is eventually consistent; how late a new row may appear is not documented."""
 UPLOAD_RETENTION = timedelta(hours=72)
@@ -91,6 +87,8 @@ class AssemblyAIProvider:
         concurrency: int = 200,
         price_per_hour_micros: int | None = None,
         settle_s: float = SETTLE.total_seconds(),
+        redacted_audio_wait_s: float = 120.0,
+        redacted_audio_look_s: float = LOOK_S,
         webhook_secret: str | None = None,
         patience: Patience | None = None,
     ) -> None:
@@ -109,9 +107,6 @@ class AssemblyAIProvider:
         self._price_per_hour_micros = price_per_hour_micros
         self._settle = timedelta(seconds=settle_s)
         self._webhook_secret = webhook_secret
-        self._in_work: set[str] = set()
-        self._newest_helps = True
-        self._surveys = 0
         self._http = ProviderHttp(
             provider=NAME,
             base_url=base_url or BASE_URLS[region],
@@ -119,6 +114,9 @@ class AssemblyAIProvider:
             requests_per_s=requests_per_s,
             patience=patience,
         )
+        self._jobs = JobList(self._http)
+        wait_s, look_s = redacted_audio_wait_s, redacted_audio_look_s
+        self._redacted_audio = RedactedAudio(self._http, wait_s=wait_s, look_s=look_s)
 
     def price(
         self, options: Mapping[str, Any], duration_ms: int, *, model: str | None = None
@@ -205,25 +203,8 @@ class AssemblyAIProvider:
         return make_observation(status, answer.body)
 
     async def survey(self, running: Collection[str]) -> Survey:
-        """List the jobs in work, and now and then the newest ones.
-
-        An account works on no more jobs than one page shows, so a job that was on the page of those
-        in work and is not any more is over. The newest page shows jobs that wait, and those that
-        came and went between two surveys: it is read each time while it brings some, else seldom.
-        """
-        seen: dict[str, Status] = {}
-        self._surveys += 1
-        if self._newest_helps or self._surveys % NEWEST_EVERY == 0:
-            seen = {item.id: item for item in await self._list({}) if item.id in running}
-            self._newest_helps = any(
-                item.status in OVER and item.id not in self._in_work for item in seen.values()
-            )
-        if len(seen) < len(running):
-            page = await self._list({"status": "processing"})
-            seen |= {i.id: i for i in page if i.id in running and i.id not in seen}
-        absent = frozenset(self._in_work.intersection(running).difference(seen))
-        self._in_work = {item.id for item in seen.values() if item.status == "processing"}
-        return Survey({i: make_observation(item, None) for i, item in seen.items()}, absent)
+        """List the jobs in work, and now and then the newest ones."""
+        return await self._jobs.survey(running)
 
     async def collect(self, provider_job_id: str) -> bytes:
         """GET the transcript once more, for its bytes."""
@@ -241,6 +222,18 @@ class AssemblyAIProvider:
             )
         return observation.body
 
+    def has_files(self, options: Mapping[str, Any]) -> bool:
+        """Say whether redacted audio was asked for."""
+        return bool(make_fields(options).get("redact_pii_audio"))
+
+    async def fetch_files(
+        self, provider_job_id: str, options: Mapping[str, Any], folder: Path
+    ) -> list[SideFile]:
+        """Bring the redacted audio; it comes a while after its transcript."""
+        _check_job_id(provider_job_id, KIND)
+        quality = make_fields(options).get("redact_pii_audio_quality", "mp3")
+        return [await self._redacted_audio.fetch(provider_job_id, folder / f"{KIND}.{quality}")]
+
     async def reconcile(
         self, attempt: Attempt, *, at: datetime, request: bytes | None = None
     ) -> Submission:
@@ -252,17 +245,9 @@ class AssemblyAIProvider:
         """
         del request  # there is no idempotency key to replay it with
         sent_at = attempt.sent_at or at
-        oldest = sent_at - timedelta(minutes=10)
-        before_id: str | None = None
-        while True:
-            page = await self._list({"before_id": before_id} if before_id else {})
-            for item in page:
-                if belongs_to(item, attempt):
-                    return Submission(Verdict.ACCEPTED, item.id, cause="found_in_list")
-            # ``before_id`` goes to older pages; an unchanged one would loop for ever.
-            if not page or page[-1].id == before_id or is_older(page[-1], oldest):
-                break
-            before_id = page[-1].id
+        found = await self._jobs.find(attempt, since=sent_at - timedelta(minutes=10))
+        if found is not None:
+            return Submission(Verdict.ACCEPTED, found, cause="found_in_list")
         dead_at = (attempt.url_expires_at or sent_at + UPLOAD_RETENTION) + self._settle
         if at >= dead_at:
             return Submission(Verdict.NEVER_ARRIVED, cause="not_listed_after_expiry")
@@ -272,7 +257,7 @@ class AssemblyAIProvider:
 
     async def check(self) -> Checkup:
         """Ask for the newest job; no call tells what the account may still spend."""
-        await self._list({"limit": "1"})
+        await self._jobs.read({"limit": "1"})
         return Checkup(f"the key is accepted in region {self.region}, the list answers")
 
     async def delete(self, provider_job_id: str) -> bool:
@@ -292,15 +277,6 @@ class AssemblyAIProvider:
         """Requests sent so far, of every kind."""
         return self._http.request_count
 
-    async def _list(self, parameters: Mapping[str, str]) -> list[Status]:
-        answer = await self._http.send(
-            "list", "GET", "/v2/transcript", params={"limit": str(LIST_LIMIT), **parameters}
-        )
-        try:
-            return decode_page(answer.body).transcripts
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise UnexpectedResponse("not a list", provider=NAME, operation="list") from None
-
 
 def open_provider(account: AssemblyAISettings, secrets: Mapping[str, str]) -> AssemblyAIProvider:
     """Return a client of the configured account; nothing is contacted yet."""
@@ -314,6 +290,7 @@ def open_provider(account: AssemblyAISettings, secrets: Mapping[str, str]) -> As
         concurrency=account.concurrency,
         price_per_hour_micros=price.micros if price else None,
         settle_s=account.settle_s,
+        redacted_audio_wait_s=account.redacted_audio_wait_s,
         webhook_secret=secrets.get("transcription_webhook_secret"),
     )
 

@@ -1,7 +1,7 @@
 """How the common options and prices look at AssemblyAI; pure.
 
-What belongs here: the fields of the submit body and the public price list. ``assemblyai.py`` sends
-what is made here. Field names and rules are from the API reference (submit), November 2026.
+What belongs here: the fields of the submit body and the public price list. What does not: what would
+be refused of them (``assemblyai_rules.py``). ``assemblyai.py`` sends what is made here. Field names and rules are from the API reference (submit), November 2026.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from transcription_pipeline.providers.assemblyai_rules import find_field_problems
 from transcription_pipeline.providers.base import Cost
 
 # The default models flip-flopped through 2026, so they are always sent.
@@ -39,7 +40,7 @@ def price_job(
     fields = make_fields(options)
     per_hour = per_hour_micros
     if per_hour is None:
-        used = model or fields["speech_models"][0]
+        used = model or (fields["speech_models"] or [""])[0]
         per_hour = MODEL_PRICES.get(used, max(MODEL_PRICES.values()))
         per_hour += sum(price for name, price in ADD_ON_PRICES.items() if fields.get(name))
     seconds = -(-duration_ms // 1000)
@@ -58,7 +59,7 @@ OPTIONS: dict[str, Any] = {
     "speakers_expected": lambda value: {"speakers_expected": value},
     "word_timestamps": lambda _: {},  # always given
     "multichannel": lambda value: {"multichannel": value},
-    "redact_pii": lambda value: {"redact_pii": bool(value), "redact_pii_policies": list(value)},
+    "redact_pii": lambda value: {"redact_pii": True, "redact_pii_policies": list(value)},
     "sentiment": lambda value: {"sentiment_analysis": value},
     "entities": lambda value: {"entity_detection": value},
     "highlights": lambda value: {"auto_highlights": value},
@@ -75,10 +76,18 @@ OPTIONS: dict[str, Any] = {
 
 def make_fields(options: Mapping[str, Any]) -> dict[str, Any]:
     """Translate common options to fields of the submit body; ``extra`` wins over them."""
-    fields: dict[str, Any] = {"speech_models": DEFAULT_MODELS}
+    fields: dict[str, Any] = {}
     for name, value in options.items():
         if name != "extra":
             fields |= OPTIONS[name](value)
-    if not fields.get("speaker_labels"):
-        fields.pop("speakers_expected", None)  # refused without speaker_labels
-    return fields | dict(options.get("extra", {}))
+    fields |= options.get("extra", {})
+    if "speech_models" not in fields:
+        # The analyses of the older model are asked for with it, the only one that makes them.
+        is_old = fields.get("summarization") or fields.get("auto_chapters")
+        fields["speech_models"] = ["universal-2"] if is_old else DEFAULT_MODELS
+    return fields
+
+
+def find_problems(options: Mapping[str, Any]) -> list[str]:
+    """Say what AssemblyAI could not honour of these options, each by its name."""
+    return find_field_problems(make_fields(options))

@@ -7,11 +7,12 @@ a ``Provider``; nothing else does.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from transcription_pipeline.domain.job import Attempt
 from transcription_pipeline.domain.recording import AudioFacts
@@ -159,6 +160,37 @@ class Checkup:
     """False when it answers, but could not do a job now; ``found`` says how to mend it."""
     available: Cost | None = None
     """Credit for new jobs; None where the provider does not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class SideFile:
+    """A file that belongs to an answer without being part of it, or why there is none."""
+
+    kind: str
+    """What it is, e.g. ``redacted_audio``."""
+    path: Path | None = None
+    """Where it was brought to, with its extension; None when it did not come."""
+    cause: str | None = None
+    """Why it did not come: a short code; None when it did."""
+
+
+@runtime_checkable
+class BringsFiles(Protocol):
+    """What a provider has besides, if its jobs leave files; one without simply lacks the step."""
+
+    def has_files(self, options: Mapping[str, Any]) -> bool:
+        """Say whether a job with these options leaves any; most leave none."""
+        ...
+
+    async def fetch_files(
+        self, provider_job_id: str, options: Mapping[str, Any], folder: Path
+    ) -> Sequence[SideFile]:
+        """Bring the files a completed job was asked for into ``folder``.
+
+        Free, may be repeated. Waits for what is not ready, within bounds; what does not come by
+        then is told, not raised. Raises ``AuthenticationFailed``.
+        """
+        ...
 
 
 class Provider(Protocol):

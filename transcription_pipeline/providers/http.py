@@ -11,9 +11,11 @@ kept-alive connection that the server closes is indistinguishable from one that 
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
@@ -36,6 +38,8 @@ from transcription_pipeline.providers.throttle import Throttle
 
 MAX_BODY_BYTES = 256 * 1024 * 1024
 """Decoded size at which an answer is refused: a 306 kB body can unpack to 300 MiB."""
+MAX_FILE_BYTES = 4_000_000_000
+"""Size at which a file that is written to disk as it comes is refused."""
 CONNECT_S = 5.0
 DEADLINE_S = 90.0
 """Whole request, however slowly bytes drip. Short enough to end before a container is stopped."""
@@ -44,6 +48,7 @@ READ_S = 60.0
 LONGEST_SLEEP_S = 120.0
 """A longer wait is not slept but becomes the job's next due instant."""
 RETRIES = 6
+_SLICE_BYTES = 64 * 1024
 
 _Carries = Literal["free", "paid", "elsewhere"]
 """What kind of request a connection carries; no two kinds share one."""
@@ -102,14 +107,7 @@ class ProviderHttp:
             ProviderUnavailable, RateLimited: Transient, after the retries are used up.
             AuthenticationFailed, RequestRejected, UnexpectedResponse: Terminal.
         """
-        async for attempt in stamina.retry_context(
-            on=_may_retry,
-            attempts=self._patience.retries,
-            timeout=2 * LONGEST_SLEEP_S,
-            wait_initial=self._patience.retry_wait_s,
-            wait_max=20.0,
-            wait_jitter=self._patience.retry_wait_s,
-        ):
+        async for attempt in self._tries(_may_retry):
             with attempt:
                 await self._throttle.wait()
                 response = await self._once(
@@ -132,14 +130,31 @@ class ProviderHttp:
         await self._throttle.wait()
 
     async def send_paid(
-        self, operation: str, path: str, body: bytes, headers: Mapping[str, str] | None = None
+        self,
+        operation: str,
+        path: str,
+        body: bytes | AsyncIterator[bytes],
+        headers: Mapping[str, str] | None = None,
+        *,
+        size_bytes: int | None = None,
     ) -> Response:
         """POST once, at once and on a connection of its own; return whatever was answered.
 
-        Raises ``ProviderUnavailable``, whose ``was_sent`` is False only if nothing left this machine.
+        A stream names its size, and then gets the time it takes besides that of an answer. Raises
+        ``ProviderUnavailable``, whose ``was_sent`` is False only if nothing left this machine.
         """
+        length, deadline_s = {}, None
+        if size_bytes is not None:
+            length = {"Content-Length": str(size_bytes)}
+            deadline_s = _transfer_s(size_bytes) + self._patience.deadline_s
         response = await self._once(
-            self._session("paid"), operation, "POST", path, body=body, headers=headers or {}
+            self._session("paid"),
+            operation,
+            "POST",
+            path,
+            body=body,
+            headers={**(headers or {}), **length},
+            deadline_s=deadline_s,
         )
         if response.status == 429:
             self._throttle.pause(parse_retry_after(response.headers) or 1.0)
@@ -190,34 +205,74 @@ class ProviderHttp:
             ProviderUnavailable: Transient. No answer, or a refusal of any kind: such addresses are
                 signed and die, and the caller asks the provider for another one.
         """
-        objection = find_objection(url, own_url=self._base_url)
-        if objection:
-            raise UnexpectedResponse(objection, provider=self.provider, operation=operation)
-        response = await self._once(
-            self._session("elsewhere"),
+        return await self._go_elsewhere(
             operation,
             method,
-            "",
-            # As it was signed: any other spelling of the same address is refused.
-            elsewhere=URL(url, encoded=True),
+            url,
             body=chunks,
             headers={**headers, "Content-Length": str(size_bytes)},
             deadline_s=_transfer_s(size_bytes),
         )
-        if not 200 <= response.status < 300:
-            raise ProviderUnavailable(
-                "the address it named refused the bytes",
-                provider=self.provider,
-                operation=operation,
-                status_code=response.status,
-            )
-        return response
+
+    async def send_elsewhere(self, operation: str, method: str, url: str, body: bytes) -> Response:
+        """Send a few megabytes to an address the provider named, again if there was no answer.
+
+        Raises as ``stream_elsewhere`` does; an address that refuses is not asked twice.
+        """
+        async for attempt in self._tries(_may_retry_elsewhere):
+            with attempt:
+                return await self.stream_elsewhere(
+                    operation, method, url, _slice(body), size_bytes=len(body), headers={}
+                )
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def fetch_elsewhere(
+        self, operation: str, url: str, into: Path, *, max_bytes: int = MAX_FILE_BYTES
+    ) -> None:
+        """Bring a file from an address the provider named, in constant memory; not retried here.
+
+        Raises as ``stream_elsewhere`` does; ``UnexpectedResponse`` also beyond ``max_bytes``.
+        """
+        sink = (into, max_bytes)
+        await self._go_elsewhere(
+            operation, "GET", url, sink=sink, deadline_s=_transfer_s(max_bytes)
+        )
 
     async def aclose(self) -> None:
         """Close the connections."""
         sessions, self._sessions = self._sessions, {}
         for session in sessions.values():
             await session.close()
+
+    async def _go_elsewhere(
+        self, operation: str, method: str, url: str, **request: Any
+    ) -> Response:
+        objection = find_objection(url, own_url=self._base_url)
+        if objection:
+            raise UnexpectedResponse(objection, provider=self.provider, operation=operation)
+        # As it was signed: any other spelling of the same address is refused.
+        address = URL(url, encoded=True)
+        session = self._session("elsewhere")
+        response = await self._once(session, operation, method, "", elsewhere=address, **request)
+        if not 200 <= response.status < 300:
+            raise ProviderUnavailable(
+                "the address it named refused",
+                provider=self.provider,
+                operation=operation,
+                status_code=response.status,
+            )
+        return response
+
+    def _tries(self, may_retry: Callable[[Exception], bool | float]) -> AsyncIterator[Any]:
+        patience = self._patience
+        return stamina.retry_context(
+            on=may_retry,
+            attempts=patience.retries,
+            timeout=2 * LONGEST_SLEEP_S,
+            wait_initial=patience.retry_wait_s,
+            wait_max=20.0,
+            wait_jitter=patience.retry_wait_s,
+        ).__aiter__()
 
     def _session(self, carries: _Carries = "free") -> aiohttp.ClientSession:
         if carries not in self._sessions:
@@ -252,6 +307,7 @@ class ProviderHttp:
         headers: Mapping[str, str] | None = None,
         deadline_s: float | None = None,
         elsewhere: URL | None = None,
+        sink: tuple[Path, int] | None = None,
     ) -> Response:
         self.request_count += 1
         own_headers = self._headers if elsewhere is None else {}
@@ -270,8 +326,14 @@ class ProviderHttp:
                 headers={**own_headers, **(headers or {})},
                 timeout=timeout,
                 allow_redirects=False,
+                # A signature may cover it, and then it is named by whoever gave the address.
+                skip_auto_headers=("Content-Type",) if elsewhere else None,
             ) as answer:
-                return Response(answer.status, answer.headers, await self._read(answer, operation))
+                if sink is None or not 200 <= answer.status < 300:
+                    read = await self._read(answer, operation)
+                else:
+                    read = await self._save(answer, operation, *sink)
+                return Response(answer.status, answer.headers, read)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             # Name lookup, connect or TLS failed: proof that no byte of the request was sent.
             raise self._unavailable(operation, error, was_sent=False) from None
@@ -279,19 +341,32 @@ class ProviderHttp:
             raise self._unavailable(operation, error, was_sent=True) from None
 
     async def _read(self, answer: aiohttp.ClientResponse, operation: str) -> bytes:
-        chunks: list[bytes] = []
+        received = self._receive(answer, operation, self._max_body_bytes)
+        chunks = [chunk async for chunk in received]
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def _save(
+        self, answer: aiohttp.ClientResponse, operation: str, path: Path, max_bytes: int
+    ) -> bytes:
+        with await asyncio.to_thread(path.open, "wb") as file:
+            async for chunk in self._receive(answer, operation, max_bytes):
+                await asyncio.to_thread(file.write, chunk)
+        return b""
+
+    async def _receive(
+        self, answer: aiohttp.ClientResponse, operation: str, max_bytes: int
+    ) -> AsyncIterator[bytes]:
         size = 0
         async for chunk in answer.content.iter_any():
             size += len(chunk)
-            if size > self._max_body_bytes:
+            if size > max_bytes:
                 raise UnexpectedResponse(
-                    f"more than {self._max_body_bytes} bytes",
+                    f"more than {max_bytes} bytes",
                     provider=self.provider,
                     operation=operation,
                     status_code=answer.status,
                 )
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            yield chunk
 
     def _unavailable(
         self, operation: str, error: BaseException, *, was_sent: bool
@@ -323,6 +398,8 @@ class ProviderHttp:
         reason = describe_error(response.body)
         if status in {401, 403}:
             raise AuthenticationFailed(reason, **named)
+        if status == 501:  # asking again implements nothing (RFC 9110 §15.6.2)
+            raise UnexpectedResponse(f"not implemented: {reason}", **named)
         if status == 408 or status >= 500:
             raise ProviderUnavailable(reason, **named)
         if 300 <= status < 400:
@@ -348,9 +425,20 @@ def _transfer_s(size_bytes: int) -> float:
     return 60.0 + size_bytes / (256 * 1024)
 
 
+async def _slice(body: bytes) -> AsyncIterator[bytes]:
+    # In one piece it would keep the loop busy until the last byte is written.
+    for start in range(0, len(body), _SLICE_BYTES):
+        yield body[start : start + _SLICE_BYTES]
+
+
 def _may_retry(error: Exception) -> bool | float:
     if not isinstance(error, ProviderError) or not error.is_transient:
         return False
     if isinstance(error, RateLimited) and error.retry_after_s is not None:
         return error.retry_after_s if error.retry_after_s <= LONGEST_SLEEP_S else False
     return True
+
+
+def _may_retry_elsewhere(error: Exception) -> bool | float:
+    status = error.status_code if isinstance(error, ProviderError) else None
+    return (status is None or status >= 500) and _may_retry(error)

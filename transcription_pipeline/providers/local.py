@@ -13,14 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import re
-import tempfile
-import time
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from transcription_pipeline.audio.recognise import (
     LANGUAGE,
@@ -44,6 +40,7 @@ from transcription_pipeline.providers.base import (
     Survey,
     Verdict,
 )
+from transcription_pipeline.providers.spool import Spool, write_durably
 
 NAME = "local"
 SECRETS: tuple[str, ...] = ()
@@ -53,12 +50,6 @@ LANGUAGES = frozenset({"auto", "en", "en_us"})
 OPTIONS = frozenset({"language", "diarize", "word_timestamps", "speakers_expected", "multichannel"})
 """Common options it honours. Words are always timed, and a channel is always a speaker."""
 
-# Names in the spool are made of attempt ids; anything else could name a file outside it.
-_SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_SCRAP_SUFFIX = ".scrap"
-# No recording takes a day to recognise; older scraps were left by a killed process.
-_SCRAP_AGE_S = 24 * 3600
-
 
 class LocalProvider:
     """One spool directory and the processes that fill it. Nothing starts before it is needed."""
@@ -67,9 +58,8 @@ class LocalProvider:
     region: str | None = None
 
     def __init__(self, *, spool: Path, process_count: int | None = None) -> None:
-        self._spool = spool
+        self._spool = Spool(spool)
         self._pool = RecogniserPool(process_count)
-        self._is_swept = False
         self.capabilities = Capabilities(
             deliveries=(AudioDelivery.DIRECT,),
             options=OPTIONS,
@@ -114,7 +104,7 @@ class LocalProvider:
         refused = _find_refused_option(request.options)
         if refused:
             return Submission(Verdict.REJECTED, cause="unsupported_option", detail=refused)
-        answer = self._answer_path(request.attempt_id)
+        answer = self._spool.path_of(request.attempt_id)
         accepted = Submission(Verdict.ACCEPTED, provider_job_id=request.attempt_id)
         if answer.exists():
             return accepted
@@ -131,7 +121,7 @@ class LocalProvider:
 
     async def observe(self, provider_job_id: str) -> Observation:
         """Look whether the answer is in the spool."""
-        if self._answer_path(provider_job_id).exists():
+        if self._spool.path_of(provider_job_id).exists():
             return Observation(provider_job_id, Phase.COMPLETED, "completed")
         return Observation(provider_job_id, Phase.UNKNOWN_JOB, "absent")
 
@@ -147,7 +137,7 @@ class LocalProvider:
             JobUnknown: There is no such answer in the spool.
         """
         try:
-            return await asyncio.to_thread(self._answer_path(provider_job_id).read_bytes)
+            return await asyncio.to_thread(self._spool.path_of(provider_job_id).read_bytes)
         except FileNotFoundError as error:
             raise JobUnknown(
                 "no such answer in the spool; submit again",
@@ -161,7 +151,7 @@ class LocalProvider:
     ) -> Submission:
         """Find out what became of an attempt: the spool knows for certain."""
         del request, at  # the spool tells, whatever the time
-        if self._answer_path(attempt.attempt_id).exists():
+        if self._spool.path_of(attempt.attempt_id).exists():
             return Submission(Verdict.ACCEPTED, provider_job_id=attempt.attempt_id)
         return Submission(Verdict.NOT_SENT)
 
@@ -171,7 +161,7 @@ class LocalProvider:
 
     async def delete(self, provider_job_id: str) -> bool:
         """Remove the answer from the spool; true also when it was not there."""
-        self._answer_path(provider_job_id).unlink(missing_ok=True)
+        self._spool.path_of(provider_job_id).unlink(missing_ok=True)
         return True
 
     @property
@@ -183,31 +173,10 @@ class LocalProvider:
         """End the child processes, after the recordings they have in work."""
         await asyncio.to_thread(self._pool.close)
 
-    def _answer_path(self, attempt_id: str) -> Path:
-        if not _SAFE_ID.fullmatch(attempt_id):
-            raise ValueError(f"not an attempt id: {attempt_id!r}")
-        return self._spool / f"{attempt_id}.json"
-
     async def _recognise_into(self, answer: Path, audio: Audio) -> None:
-        await asyncio.to_thread(self._prepare_spool)
-        # Unique names: another process may be at work on the same attempt, with the same result.
-        with tempfile.NamedTemporaryFile(
-            dir=self._spool, prefix=f"{answer.stem}.audio.", suffix=_SCRAP_SUFFIX
-        ) as scrap:
-            async for chunk in audio.open_stream():
-                await asyncio.to_thread(scrap.write, chunk)
-            await asyncio.to_thread(scrap.flush)
-            recognition = await self._pool.recognise(Path(scrap.name))
-        await asyncio.to_thread(_write_durably, answer, make_answer(recognition))
-
-    def _prepare_spool(self) -> None:
-        self._spool.mkdir(parents=True, exist_ok=True)
-        if not self._is_swept:
-            self._is_swept = True
-            oldest = time.time() - _SCRAP_AGE_S
-            for scrap in self._spool.glob(f"*{_SCRAP_SUFFIX}"):
-                if scrap.stat().st_mtime < oldest:
-                    scrap.unlink(missing_ok=True)
+        async with self._spool.borrow(answer.stem, audio) as scrap:
+            recognition = await self._pool.recognise(scrap)
+        await asyncio.to_thread(write_durably, answer, make_answer(recognition))
 
 
 def make_answer(recognition: Recognition) -> bytes:
@@ -250,23 +219,6 @@ def _find_refused_option(options: Mapping[str, Any]) -> str | None:
 def _to_canonical_json(value: Mapping[str, Any]) -> bytes:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode()
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    """Write so that the file is whole and stays, or is not there: temporary, fsync, rename."""
-    scrap: IO[bytes]
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f"{path.stem}.", suffix=_SCRAP_SUFFIX, delete=False
-    ) as scrap:
-        scrap.write(content)
-        scrap.flush()
-        os.fsync(scrap.fileno())
-    Path(scrap.name).replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the rename itself, too, must survive a power cut
-    finally:
-        os.close(folder)
 
 
 def open_provider(account: LocalSettings, secrets: Mapping[str, str]) -> LocalProvider:

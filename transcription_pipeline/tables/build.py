@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from transcription_pipeline.domain.transcript import Transcript, Turns, Words
+from transcription_pipeline.domain.transcript import Insights, Transcript, Turns, Words
 from transcription_pipeline.tables.schema import (
+    INSIGHTS,
     SEGMENTS,
     TRANSCRIPTS,
     UTTERANCES,
@@ -22,7 +23,7 @@ from transcription_pipeline.tables.schema import (
     TableSchema,
 )
 
-NORMALISER_VERSION = 1
+NORMALISER_VERSION = 2
 """Raised whenever the same raw answer would give other rows."""
 
 Header = Mapping[str, Any]
@@ -32,7 +33,7 @@ Header = Mapping[str, Any]
 def build_tables(
     transcripts: Sequence[tuple[Header, Transcript]],
 ) -> dict[str, pa.Table]:
-    """Build the four transcript tables from one batch, ordered as it is.
+    """Build the transcript tables from one batch, ordered as it is.
 
     Confidences are rounded to four decimals: the fifth says nothing and costs a third of the file.
     """
@@ -48,6 +49,7 @@ def build_tables(
         "segments": _to_table(SEGMENTS, segments),
         "utterances": _to_table(UTTERANCES, utterances),
         "words": _words_table(ids, providers, [t.words for t in bodies]),
+        "insights": _insights_table(ids, providers, [t.insights for t in bodies]),
     }
 
 
@@ -93,7 +95,7 @@ def _turns_columns(ids: list[str], providers: list[str], turns: list[Turns]) -> 
         "text": pa.array(list(chain.from_iterable(t.text for t in turns)), pa.string()),
         "confidence": _confidences([t.confidence for t in turns]),
         "word_count": _nullable([t.word_count for t in turns], pa.int32()),
-        "language": pa.nulls(total, pa.string()),
+        "language": _nullable([t.language or [None] * len(t) for t in turns], pa.string()),
         "overlaps_previous": pa.array(flags, pa.bool_()),
     }
 
@@ -122,6 +124,23 @@ def _words_table(ids: list[str], providers: list[str], words: list[Words]) -> pa
         "confidence": _confidences([w.confidence for w in words]),
     }
     return _to_table(WORDS, columns)
+
+
+def _insights_table(ids: list[str], providers: list[str], found: list[Insights]) -> pa.Table:
+    counts = [len(one) for one in found]
+    if not any(counts):
+        return INSIGHTS.arrow.empty_table()
+    columns = {
+        "recording_id": _repeated(ids, counts),
+        "provider": _repeated(providers, counts),
+        "insight_index": _places(counts),
+        "start_ms": _nullable([one.start_ms for one in found], pa.int64()),
+        "end_ms": _nullable([one.end_ms for one in found], pa.int64()),
+        "score": _confidences([one.score for one in found]),
+    }
+    for name in ("kind", "speaker_label", "label", "text", "payload_json"):
+        columns[name] = _nullable([getattr(one, name) for one in found], pa.string())
+    return _to_table(INSIGHTS, columns)
 
 
 def _repeated(values: list[str], counts: list[int]) -> pa.Array:

@@ -70,6 +70,14 @@ def count_rows(file: bytes) -> int:
     return int(pq.read_metadata(pa.BufferReader(file)).num_rows)
 
 
+def _complete(rows: pa.Table, table: TableSchema) -> pa.Table:
+    """Give rows of an older file the columns that were added since, all null."""
+    for field in table.arrow:
+        if field.name not in rows.column_names:
+            rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+    return rows.select(table.arrow.names)
+
+
 class _Merge:
     """Streams old and new rows of one table, in order, into a new file."""
 
@@ -127,7 +135,7 @@ class _Merge:
     def _read_old(self, old: bytes) -> Iterator[pa.Table]:
         file = pq.ParquetFile(pa.BufferReader(old))
         for batch in file.iter_batches(batch_size=self._read_rows):
-            rows = pa.Table.from_batches([batch]).select(self.table.arrow.names)
+            rows = _complete(pa.Table.from_batches([batch]), self.table)
             keep = pc.invert(pc.is_in(rows.column("recording_id"), self._replaced))
             yield rows.filter(keep).cast(self.table.arrow)
 

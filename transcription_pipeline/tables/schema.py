@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from transcription_pipeline.domain.transcript import INSIGHT_KINDS
+
 STRING = pa.string()
 # Few distinct values over many rows: a string in every reader, dictionary-encoded in the file.
 LABEL = pa.dictionary(pa.int32(), pa.string())
@@ -208,6 +210,29 @@ WORDS = TableSchema(
     ("recording_id", "word_index"),
 )
 
+INSIGHTS = TableSchema(
+    "insights",
+    "What a provider's further analyses found: one row per finding, in the words of its kind.",
+    (
+        _RECORDING,
+        _PROVIDER,
+        Column("insight_index", INDEX, "0-based place in the transcript, kind by kind"),
+        Column("kind", LABEL, f"One of {', '.join(INSIGHT_KINDS)}"),
+        Column(
+            "start_ms", MILLISECONDS, "Start in the recording, inclusive; null: all of it", "ms"
+        ),
+        Column("end_ms", MILLISECONDS, "End in the recording, exclusive; null: all of it", "ms"),
+        Column("speaker_label", LABEL, "Who spoke there; null when the analysis does not say"),
+        Column(
+            "label", LABEL, "What it was found to be: type, mood, topic, policy, gist, language"
+        ),
+        Column("text", STRING, "What it is about, quoted, or what was written about it"),
+        Column("score", CONFIDENCE, "The provider's number for it, by kind (see README)"),
+        Column("payload_json", STRING, "What has no column here, as JSON; null when nothing"),
+    ),
+    ("recording_id", "insight_index"),
+)
+
 JOBS = TableSchema(
     "jobs",
     "One row per job with its newest attempt: the ledger for analysts.",
@@ -233,7 +258,7 @@ JOBS = TableSchema(
     is_by_provider=False,
 )
 
-TRANSCRIPT_TABLES = (TRANSCRIPTS, SEGMENTS, UTTERANCES, WORDS)
+TRANSCRIPT_TABLES = (TRANSCRIPTS, SEGMENTS, UTTERANCES, WORDS, INSIGHTS)
 """The tables made from raw answers, partitioned by day and provider."""
 
 TABLES: dict[str, TableSchema] = {t.name: t for t in (RECORDINGS, *TRANSCRIPT_TABLES, JOBS)}

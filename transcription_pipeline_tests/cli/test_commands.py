@@ -37,7 +37,8 @@ def test_run_again_pays_nothing(finished: World) -> None:
 def test_tables_lists_every_table(finished: World) -> None:
     """``tables`` gives path, rows, bytes and partitions of each table of the schema."""
     listed = {t["table"]: t for t in finished.json("tables")}
-    assert list(listed) == ["recordings", "transcripts", "segments", "utterances", "words", "jobs"]
+    made_from_answers = ["transcripts", "segments", "utterances", "words", "insights"]
+    assert list(listed) == ["recordings", *made_from_answers, "jobs"]
     assert set(listed["words"]) == {"table", "path", "rows", "bytes", "partitions"}
     assert listed["recordings"]["rows"] == 3
     assert listed["transcripts"]["rows"] == 4
@@ -92,6 +93,7 @@ def test_jobs_and_show_tell_what_happened(finished: World) -> None:
     told = finished.json("show", "inbox/calls/one.flac")
     assert told["recording"]["codec"] == "flac"
     assert {job["state"] for job in told["jobs"]} == {"published"}
+    assert told["unknown_fields"] == {}
     paid = [row for row in told["history"] if row["provider"] == "assemblyai"]
     assert [row["to_state"] for row in paid] == [
         "sending",
@@ -119,7 +121,7 @@ def test_rebuild_gives_the_same_bytes(finished: World) -> None:
     requests = finished.emulator.request_counts()
     finished.tp("rebuild")
     assert before == {file: file.read_bytes() for file in files}
-    assert len(before) == 8
+    assert len(before) == 10
     assert finished.emulator.request_counts() == requests
 
 

@@ -22,6 +22,7 @@ ASSETS = {
     "segments",
     "utterances",
     "words",
+    "insights",
 }
 
 
@@ -40,6 +41,7 @@ def test_the_graph_is_spelled_out(defs: dg.Definitions) -> None:
         "aitronos",
         "assemblyai",
         "local",
+        "plaud",
         "scriptivox",
     }
 

@@ -81,6 +81,8 @@ def shelf() -> Iterator[Shelf]:
 
         def _answer(self, status: int, content: bytes) -> None:
             self.send_response(status)
+            if 300 <= status < 400:
+                self.send_header("location", "/moved?to=here")
             self.send_header("content-length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

@@ -213,6 +213,11 @@ def test_a_failed_job_is_refunded_or_not(emulator: EmulatorServer, refunds: bool
     assert body["data"]["status"] == "failed"
     assert body["billing"]["synapses_refunded"] == (126 if refunds else 0)
     assert "error" not in body["data"]
+    (line,) = emulator.invoice()
+    assert line["amount_micros"] == 126_000_000
+    assert line["refunded_micros"] == (126_000_000 if refunds else 0)
+    total = emulator.control("invoice")["total_micros"]
+    assert total == (0 if refunds else 126_000_000)
 
 
 def test_the_rate_limit_where_it_is_set(emulator: EmulatorServer) -> None:
@@ -241,7 +246,7 @@ def test_what_is_not_there(emulator: EmulatorServer, method: str, path: str, sta
 
 
 def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
-    """Jobs, charges and words survive in the journal; an unfinished job is finished later."""
+    """Jobs, charges, refunds and words survive in the journal; an unfinished job is finished."""
     journal = tmp_path / "journal"
     told: dict[str, Any] = {"job_s": JOB_S, "audio_s": 20.0, "refresh_s": 0.0}
     clock = Clock(frozen_at=1_800_000_000.0)
@@ -251,12 +256,15 @@ def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
         words = ask(first, "GET", done).json["data"]["status"]
         assert words == "completed"
         sentences = ask(first, "GET", f"{done}/sentences").json["data"]
+        first.set_faults({"action": "job_error", "operation": "submit", "nth": 1})
+        create(first)
+        first.advance(JOB_S)
         waiting, lines = create(first), first.invoice()
         moved = clock.now()
     clock = Clock(frozen_at=moved)
     with EmulatorServer("aitronos", state=journal, clock=clock, **told) as second:
-        assert second.invoice()[0]["amount_micros"] == lines[0]["amount_micros"]
-        assert len(second.invoice()) == 2
+        assert second.invoice() == lines
+        assert [line["refunded_micros"] > 0 for line in lines] == [False, True, False]
         ask(second, "GET", done)
         assert ask(second, "GET", f"{done}/sentences").json["data"] == sentences
         second.advance(JOB_S)

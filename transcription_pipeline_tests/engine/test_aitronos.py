@@ -182,13 +182,22 @@ def test_too_many_requests_are_sent_again(scene: AitronosScene) -> None:
     scene.assert_each_is_paid_once()
 
 
-def test_a_failed_job_is_not_tried_again(scene: AitronosScene) -> None:
-    """A job that the provider fails is failed with what it cost in its cause."""
+@pytest.mark.parametrize("refunds", [True, False])
+def test_a_failed_job_is_not_tried_again(scene: AitronosScene, refunds: bool) -> None:
+    """What it cost is in its cause; refunded it is booked as free, as on the invoice."""
+    scene.emulator.configure(refunds_failures=refunds)
     scene.put(["a.wav"])
     scene.emulator.set_faults({"action": "job_error", "operation": "submit"})
     scene.run()
-    job = scene.jobs()["a.wav"]
-    assert (job["state"], job["cause"]) == ("failed", "provider_error_refunded")
+    job, (line,) = scene.jobs()["a.wav"], scene.emulator.invoice()
+    assert job["state"] == "failed"
+    assert line["amount_micros"] > 0
+    if refunds:
+        assert (job["cause"], job["cost_micros"]) == ("provider_error_refunded", 0)
+        assert line["refunded_micros"] == line["amount_micros"]
+    else:
+        assert (job["cause"], job["cost_micros"]) == ("provider_error_charged", None)
+        assert (job["reserved_micros"], line["refunded_micros"]) == (1_000_000, 0)
     assert scene.run().due == 0
 
 

@@ -8,11 +8,13 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import uvicorn
 
@@ -22,15 +24,32 @@ from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline.webhooks import MAX_BODY_BYTES, Receiver
 from transcription_pipeline_tests.engine.scene import Scene
+from transcription_pipeline_tests.engine.test_aitronos import AitronosScene
+from transcription_pipeline_tests.engine.test_scriptivox import ScriptivoxScene
 from transcription_pipeline_tests.s3_servers import S3Server
 
 SECRET = "hook-secret-71"
 JOB = "5f0c1d2e-aaaa-bbbb-cccc-0123456789ab"
 
 
+SCENES: Mapping[str, tuple[type[Scene], dict[str, Any], dict[str, Any], str]] = {
+    "assemblyai": (Scene, {}, {"webhook_secret": SECRET}, SECRET),
+    "aitronos": (AitronosScene, {"refresh_s": 0.0}, {"webhook_secret": SECRET}, SECRET),
+    "aitronos, looked at rarely": (
+        AitronosScene,
+        {},  # a job is refreshed every ten seconds
+        {"webhook_secret": SECRET, "look_s": 10.0},
+        SECRET,
+    ),
+    "scriptivox": (ScriptivoxScene, {}, {}, "engine-key"),
+    "scriptivox, another key": (ScriptivoxScene, {"webhook_key": "api_key"}, {}, "engine-key"),
+}
+"""World, emulator's settings, client's arguments, and the secret that proves deliveries."""
+
+
 @contextmanager
-def _receive(ledger: Ledger) -> Iterator[int]:
-    app = Receiver(ledger, {"assemblyai": SECRET}).make_app()
+def _receive(ledger: Ledger, provider: str = "assemblyai", secret: str = SECRET) -> Iterator[int]:
+    app = Receiver(ledger, {provider: secret}).make_app()
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
@@ -86,28 +105,70 @@ def test_a_delivery_that_cannot_be_kept_is_not_taken(ledger: Ledger) -> None:
         assert _post(port, "/assemblyai", _tell()) == 503
 
 
+@contextmanager
+def _build(
+    name: str, server: S3Server, folder: Path, bucket: str = "", **settings: Any
+) -> Iterator[tuple[Scene, int]]:
+    """Make a world whose jobs take half a second, and a receiver of its webhooks."""
+    kind, own, client, secret = SCENES[name]
+    told = {"job_s": 0.5, "audio_s": 30.0, "word_count": 40, **own, **settings}
+    folder.mkdir(exist_ok=True)
+    with EmulatorServer(kind.provider, **told) as emulator:
+        scene = kind.build(emulator, server, folder, bucket=bucket, **client)
+        with closing(scene.tools.ledger) as ledger, _receive(ledger, kind.provider, secret) as port:
+            yield scene, port
+
+
+def _wish(scene: Scene, port: int | None) -> None:
+    options = {"webhook": f"http://127.0.0.1:{port}"} if port else {}
+    route = Route(match="**", providers=(scene.provider,), options=options)
+    scene.tools = replace(scene.tools, routes=(route,))
+
+
 @pytest.mark.parametrize("is_told", [True, False])
-def test_a_hint_shortens_the_wait(tmp_path: Path, ministack: S3Server, is_told: bool) -> None:
+@pytest.mark.parametrize("name", SCENES)
+def test_a_hint_shortens_the_wait(
+    tmp_path: Path, ministack: S3Server, name: str, is_told: bool
+) -> None:
     """A job thought to take minutes is noticed when the provider tells of it, and not before."""
-    with EmulatorServer("assemblyai", job_s=0.5) as emulator:
-        scene = Scene.build(emulator, ministack, tmp_path, webhook_secret=SECRET)
+    with _build(name, ministack, tmp_path) as (scene, port):
         slow = WaitModel()
         for _ in range(40):
             slow.learn(1.0, 300.0)
         scene.tools.ledger.save_wait_model(scene.provider, slow)
-        scene.limit(window_s=4.0)
-        with _receive(scene.tools.ledger) as port:
-            options = {"webhook": f"http://127.0.0.1:{port}"} if is_told else {}
-            route = Route(match="**", providers=(scene.provider,), options=options)
-            scene.tools = replace(scene.tools, routes=(route,))
-            scene.put(["a.wav"])
-            started_at = time.monotonic()
-            report = scene.run()
-            took_s = time.monotonic() - started_at
+        scene.limit(window_s=4.0 if is_told else 1.5)
+        _wish(scene, port if is_told else None)
+        scene.put(["a.wav"])
+        started_at = time.monotonic()
+        report = scene.run()
+        took_s = time.monotonic() - started_at
         if is_told:
             assert report.counts["stored"] == 1
             assert took_s < 3.5
         else:
             assert report.counts["window_ended"] == 1
+            assert scene.tools.ledger.list_deliveries(scene.provider, 0) == []
+        scene.emulator.advance(1)  # what is paid at the end of a job is paid by now
         scene.assert_each_is_paid_once()
         assert SECRET not in "\n".join(scene.tools.ledger._engine.raw_connection().iterdump())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["aitronos", "scriptivox"])
+def test_lost_deliveries_change_no_table(tmp_path: Path, ministack: S3Server, name: str) -> None:
+    """The same recordings give the same rows whether every delivery comes or none does."""
+    bucket, found = ministack.create_bucket(), []
+    for drops in (False, True):
+        folder = tmp_path / f"drops-{drops}"
+        with _build(name, ministack, folder, bucket, drops_webhooks=drops) as (scene, port):
+            _wish(scene, port)
+            scene.put(["a.wav", "b.wav"])
+            assert scene.run().counts["stored"] == 2
+            assert scene.write().published == 2
+            time.sleep(0.2)  # what was sent has arrived
+            told = scene.tools.ledger.list_deliveries(scene.provider, 0)
+            assert bool(told) is not drops
+        files = sorted((folder / "lake" / "tables").rglob("*.parquet"))
+        kept = [file for file in files if {"segments", "utterances", "words"} & {*file.parts}]
+        found.append([pq.read_table(file).to_pylist() for file in kept])
+    assert found[0] == found[1]
+    assert any(found[0])

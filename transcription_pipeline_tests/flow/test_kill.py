@@ -43,7 +43,7 @@ def _tables(folder: Path) -> dict[str, bytes]:
     root = folder / "lake" / "tables"
     return {
         str(file.relative_to(root)): file.read_bytes()
-        for name in ("segments", "utterances", "words")
+        for name in ("segments", "utterances", "words", "insights")
         for file in sorted((root / name).rglob("*.parquet"))
     }
 
@@ -90,6 +90,6 @@ def test_ten_random_kills_change_nothing(tmp_path: Path, ministack: S3Server) ->
         billed = [line["attempt_token"] for line in world.emulator.invoice()]
         assert len(billed) == len(set(billed)) == len(FILES) - 1
         assert _tables(rough) == _tables(calm)
-        assert len(_tables(calm)) == 6
+        assert len(_tables(calm)) == 8
         assert _transcripts(rough) == _transcripts(calm)
         assert world.json("status")["unaccounted"] == 0

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcription_pipeline.errors import NormaliseError
-from transcription_pipeline.normalise.assemblyai import MAX_DURATION_MS
+from transcription_pipeline.normalise.assemblyai_answer import MAX_DURATION_MS
 from transcription_pipeline_tests.normalise.assemblyai_answers import (
     make_answer,
     make_turn,
@@ -30,6 +30,16 @@ WRONG: dict[str, list[Any]] = {
     "audio_url": [1, []],
     "words": [1, "x", {}, [1], [None], [[]]],
     "utterances": [1, "x", {}, [1], [None]],
+    "redact_pii": [1, "yes", []],
+    "entities": [1, {}, [1], [{"text": 1}], [{"start": 1.5}], [{"end": -1}]],
+    "sentiment_analysis_results": [1, {}, [1], [{"confidence": 2}], [{"channel": 1}]],
+    "auto_highlights_result": [1, [], {"results": 1}, {"results": [{"rank": 1e300}]}],
+    "chapters": [1, {}, [None], [{"gist": 1}], [{"start": MAX_DURATION_MS + 1}]],
+    "summary": [1, [], {}],
+    "iab_categories_result": [1, [], {"results": [{"labels": {}}]}, {"summary": {"a": "b"}}],
+    "content_safety_labels": [1, [], {"results": [{"timestamp": 1}]}, {"summary": []}],
+    "translated_texts": [1, [], {"de": 1}],
+    "speech_understanding": [1, [], {"response": 1}, {"response": {"summarization": [1]}}],
 }
 WRONG_IN_WORD: dict[str, list[Any]] = {
     "text": [None, 1, []],
@@ -135,7 +145,25 @@ NESTED = (
 WORDS = st.lists(st.dictionaries(st.sampled_from([*WRONG_IN_WORD]), PLAIN), max_size=3)
 
 
-@given(st.dictionaries(st.sampled_from([*WRONG, "id"]), NESTED | WORDS), st.booleans())
+PARTS = """
+    text start end labels label results summary timestamp timestamps rank count response
+    summarization bullets sentiment channel confidence severity
+"""
+FINDINGS = st.recursive(
+    PLAIN | st.integers(0, 9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(PARTS.split()),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*WRONG, "id"]), NESTED | WORDS | FINDINGS), st.booleans())
 def test_any_json_is_a_transcript_or_an_error(answer: dict[str, Any], is_completed: bool) -> None:
     """Whatever stands in the fields, the outcome is a transcript or a NormaliseError."""
     if is_completed:

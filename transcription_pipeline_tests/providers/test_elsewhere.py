@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
 from transcription_pipeline.errors import ProviderUnavailable, UnexpectedResponse
 from transcription_pipeline.providers.elsewhere import find_objection, is_public
 from transcription_pipeline.providers.http import Patience, ProviderHttp
-from transcription_pipeline_tests.providers.fault_server import FaultServer, answer
+from transcription_pipeline_tests.providers.fault_server import Act, FaultServer, answer
 
 REAL = "https://api.provider.example"
 EMULATED = "http://127.0.0.1:19513"
@@ -117,3 +119,53 @@ def test_a_refused_address_tells_neither_address_nor_signature() -> None:
         asyncio.run(_send(REAL, "http://storage.example/x?sig=secret"))
     assert "secret" not in str(caught.value)
     assert "storage.example" not in str(caught.value)
+
+
+async def _fetch(base_url: str, url: str, into: Path, max_bytes: int) -> None:
+    http = ProviderHttp(
+        provider="acme",
+        base_url=base_url,
+        headers={"X-Api-Key": "key-4711"},
+        requests_per_s=1_000.0,
+        patience=Patience(connect_s=0.5, read_s=0.5, deadline_s=1.0),
+    )
+    try:
+        await http.fetch_elsewhere("redacted_audio", url, into, max_bytes=max_bytes)
+    finally:
+        await http.aclose()
+
+
+@pytest.mark.parametrize(
+    ("act", "max_bytes", "error"),
+    [
+        (answer(200, b"a" * 100_000), 100_000, None),
+        (answer(200, b"a" * 100_000), 99_999, UnexpectedResponse),
+        (answer(403, b"<Error/>"), 100_000, ProviderUnavailable),
+        (answer(302, Location="http://127.0.0.1:1/"), 100_000, ProviderUnavailable),
+    ],
+)
+def test_a_file_is_brought_without_our_key(
+    tmp_path: Path, act: Act, max_bytes: int, error: type[Exception] | None
+) -> None:
+    """A file comes to disk as it is, up to its largest size; no redirect is followed."""
+    into = tmp_path / "file"
+
+    async def run() -> FaultServer:
+        async with FaultServer(act) as server:
+            with pytest.raises(error) if error else nullcontext():
+                await _fetch(EMULATED, server.base_url + "/a%2Fb?Sig=%2b", into, max_bytes)
+            return server
+
+    server = asyncio.run(run())
+    assert server.requests[0].startswith("GET /a%2Fb?Sig=%2b HTTP/1.1")
+    assert "key-4711" not in server.requests[0]
+    assert server.connections == 1
+    if error is None:
+        assert into.read_bytes() == b"a" * 100_000
+
+
+def test_no_file_is_fetched_from_inside(tmp_path: Path) -> None:
+    """An address in our own network is not gone to for a file either."""
+    with pytest.raises(UnexpectedResponse):
+        asyncio.run(_fetch(REAL, "https://169.254.169.254/latest", tmp_path / "file", 1))
+    assert list(tmp_path.iterdir()) == []

@@ -148,6 +148,21 @@ def test_an_empty_partition() -> None:
     assert read_table(WORDS, None).num_rows == 0
 
 
+def test_a_lake_from_before_a_table_or_a_column() -> None:
+    """Partitions written without insights, or without a column, merge; what was absent is null."""
+    old = merge({}, [make_batch([1, 2], {1: 3, 2: 4})], [1, 2])
+    del old["insights"]
+    sink = pa.BufferOutputStream()
+    pq.write_table(read_table(WORDS, old["words"]).drop_columns(["confidence"]), sink)
+    old["words"] = sink.getvalue().to_pybytes()
+    files = merge(old, [make_batch([3], {3: 2})], [3])
+    assert count_rows(files["insights"]) == 0
+    rows = read_table(WORDS, files["words"])
+    assert rows.schema == WORDS.arrow
+    known = [value is not None for value in rows["confidence"].to_pylist()]
+    assert known == [False] * 7 + [True] * 2
+
+
 def test_documentation_travels_with_the_file() -> None:
     """A file alone says what each column means."""
     files = merge({}, [make_batch([1], {1: 3})], [1])

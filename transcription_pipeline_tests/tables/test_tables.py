@@ -12,6 +12,7 @@ from transcription_pipeline.domain.transcript import Transcript, Turns, Words, m
 from transcription_pipeline.tables.build import NORMALISER_VERSION, build_rows, build_tables
 from transcription_pipeline.tables.parquet import merge_partition
 from transcription_pipeline.tables.schema import (
+    INSIGHTS,
     JOBS,
     RECORDINGS,
     SEGMENTS,
@@ -144,6 +145,32 @@ def test_the_row_of_a_transcript() -> None:
     assert "unknown" not in row
 
 
+def test_rows_of_insights() -> None:
+    """Findings are numbered within their transcript, scores rounded, absent times null."""
+    told, silent = make_transcript(), make_transcript()
+    told.insights.add("entity", start_ms=1, end_ms=2, label="date", text="Monday", score=0.123456)
+    told.insights.add("summary", text="- a", payload_json="{}")
+    batch = [(make_header("r1"), silent), (make_header("r2"), told)]
+    rows = build_tables(batch)["insights"]
+    assert rows.schema == INSIGHTS.arrow
+    first, second = rows.to_pylist()
+    assert first == {
+        "recording_id": "r2",
+        "provider": "assemblyai",
+        "insight_index": 0,
+        "kind": "entity",
+        "start_ms": 1,
+        "end_ms": 2,
+        "speaker_label": None,
+        "label": "date",
+        "text": "Monday",
+        "score": pytest.approx(0.1235),
+        "payload_json": None,
+    }
+    assert (second["insight_index"], second["start_ms"], second["score"]) == (1, None, None)
+    assert build_tables(batch[:1])["insights"].num_rows == 0
+
+
 def test_silence() -> None:
     """A transcript without words is one row of transcripts and none of the others."""
     tables = build_tables([(make_header("r1"), Transcript("", Words(), Turns(), Turns()))])
@@ -152,6 +179,7 @@ def test_silence() -> None:
         "segments": 0,
         "utterances": 0,
         "words": 0,
+        "insights": 0,
     }
     assert tables["transcripts"].to_pylist()[0]["speaker_count"] == 0
 

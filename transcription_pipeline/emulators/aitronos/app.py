@@ -33,6 +33,7 @@ from transcription_pipeline.emulators.aitronos.refusals import (
     write_instant,
 )
 from transcription_pipeline.emulators.aitronos.uploads import receive_upload
+from transcription_pipeline.emulators.aitronos.webhooks import Webhooks
 from transcription_pipeline.emulators.aitronos.work import UPLOAD_PREFIX, Work
 from transcription_pipeline.emulators.backstage import Backstage
 from transcription_pipeline.emulators.endpoints import Endpoint, Endpoints, answer_json
@@ -53,6 +54,7 @@ class Aitronos(Endpoints[AitronosSettings, Desk]):
         super().__init__(backstage, settings)
         self.desk = Desk(backstage, self.settings)
         self.work = Work(self.desk)
+        self.webhooks = Webhooks(self.desk)
 
     def endpoints(self) -> dict[str, dict[str, Endpoint]]:
         """List the endpoints."""

@@ -47,7 +47,7 @@ def check_body(body: Any, *, http_urls: HttpUrls) -> dict[str, Any]:
     _check_types(body)
     check_url(spoken["audio_url"], http_urls)
     hook = body.get("webhook", {}).get("url")
-    if hook is not None and not (isinstance(hook, str) and hook.startswith("https://")):
+    if hook is not None and (not isinstance(hook, str) or _find_objection(hook, http_urls)):
         raise _invalid("webhook.url")
     return body
 
@@ -68,16 +68,21 @@ def _check_types(body: dict[str, Any]) -> None:
 
 def check_url(url: str, http_urls: HttpUrls) -> None:
     """Refuse an audio URL that is not HTTPS, or none at all."""
+    objection = _find_objection(url, http_urls)
+    if objection:
+        raise refuse_url(url, f"Audio URL {objection}")
+
+
+def _find_objection(url: str, http_urls: HttpUrls) -> str | None:
     try:
         parts = urlsplit(url)
         host = parts.hostname
     except ValueError:
-        raise refuse_url(url, "Audio URL is malformed") from None
+        return "is malformed"
     is_let_through = http_urls == "allowed" or (http_urls == "loopback" and host in _LOOPBACK)
     if parts.scheme != "https" and not (parts.scheme == "http" and is_let_through):
-        raise refuse_url(url, "Audio URL must use HTTPS protocol")
-    if not host:
-        raise refuse_url(url, "Audio URL is malformed")
+        return "must use HTTPS protocol"
+    return None if host else "is malformed"
 
 
 def read_number(text: str | None, name: str, low: int, high: int, default: int) -> int:

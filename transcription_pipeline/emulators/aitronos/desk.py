@@ -1,8 +1,7 @@
 """The service behind the wire: jobs of all accounts, and the synapses each has.
 
 Synapses are taken when a job is accepted, before the answer ("Create transcription"); a failed job's
-come back or do not, as set. The invoice has charges alone: what was given back stands in the job.
-How a job comes by its transcript is in ``work.py``; endpoints in ``app.py`` call this.
+come back or do not, as set, and its line on the invoice says so. How a job comes by its transcript is in ``work.py``; endpoints in ``app.py`` call this.
 """
 
 from __future__ import annotations
@@ -115,9 +114,11 @@ class Desk(BaseDesk[Job, Upload, AitronosSettings]):
             self._refund(job, job.synapses)
         told = {"error": error, "refunded": job.refunded} | write_said(job.said)
         self.write("finish", id=job.id, at=at, **told)
+        self.announce(job, at)
 
     def _refund(self, job: Job, synapses: int) -> None:
         job.refunded = synapses
+        self.backstage.invoice.refund(job.id, synapses * _MICROS)
         self._spent[job.options["organization_id"]] -= synapses
 
     def get(self, account: str, job_id: str) -> Job:

@@ -32,7 +32,8 @@ class AitronosSettings(SpeechSettings, kw_only=True, forbid_unknown_fields=True,
     requests_per_min: int = 0
     """Page "Rate limiting", marked as in development: 100; 0 lifts the limit."""
     http_urls: Literal["refused", "loopback", "allowed"] = "loopback"
-    """The service takes HTTPS alone; addresses of this machine are taken without for tests."""
+    """The service takes HTTPS alone, for audio and webhooks; addresses of this machine are taken
+    without for tests."""
     stubs: tuple[str, ...] = ("search", "redacted_audio", "upload")
     """Operations that answer 501, as the vendor's packages of 2026 say; the pages do not."""
     refresh_s: float = 10.0
@@ -57,6 +58,11 @@ class AitronosSettings(SpeechSettings, kw_only=True, forbid_unknown_fields=True,
     """Whether a failed job's synapses come back; not documented."""
     queue_s: float = 0.0
     """How long a job is queued before it is processed."""
+    webhook_secret: str = "whsec_emulated"
+    """Key of a delivery's signature; empty: none is sent. A job's webhook is told no secret, so what
+    signs its deliveries, if anything, is not documented."""
+    drops_webhooks: bool = False
+    """Whether every delivery is lost; none is ever repeated."""
 
 
 @dataclass(slots=True)

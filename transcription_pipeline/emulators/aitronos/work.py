@@ -89,7 +89,7 @@ class Work:
             if self.desk.settings.speech == "scripted":
                 said = self._script(job.audio_url, job.audio_ms)
             else:
-                said = await self.recogniser.hear(fetched, workers=self.desk.settings.workers)
+                said = await self.recogniser.hear(fetched, self.desk.settings)
         except (FetchFailed, TranscriptionPipelineError):
             pass  # why a job failed is told nowhere: no answer has a field for it
         finally:

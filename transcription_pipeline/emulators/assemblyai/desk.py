@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -31,7 +30,7 @@ from transcription_pipeline.emulators.assemblyai.refusals import (
     Refusal,
 )
 from transcription_pipeline.emulators.backstage import Backstage
-from transcription_pipeline.emulators.desk import BaseDesk, nobody_works, read_said, write_said
+from transcription_pipeline.emulators.desk import BaseDesk, read_said, write_said
 from transcription_pipeline.emulators.invoice import InvoiceLine, find_attempt_token
 from transcription_pipeline.emulators.speech import Script, Speech
 
@@ -47,8 +46,6 @@ class Desk(BaseDesk[Job, Upload, AssemblyAISettings]):
         super().__init__(backstage, settings)
         self._queue: deque[Job] = deque()
         self._running: set[str] = set()
-        self.announce: Callable[[Job, float], None] = nobody_works
-        """Tell the customer's webhook that a job ended; set by ``webhooks.py``."""
 
     @property
     def slots(self) -> int:

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import aiohttp
 import msgspec
-from yarl import URL
 
 from transcription_pipeline.emulators.assemblyai.desk import Desk
 from transcription_pipeline.emulators.assemblyai.jobs import Job
 from transcription_pipeline.emulators.assemblyai.redaction import redacted_audio_url
+from transcription_pipeline.emulators.webhooks import deliver
 
 _ATTEMPTS = 10
 _APART_S = 10.0
-_TIMEOUT = aiohttp.ClientTimeout(total=10)
+_TIMEOUT_S = 10.0
 
 
 class Webhooks:
@@ -53,22 +52,14 @@ class Webhooks:
         self.backstage.spawn(self._post(job, body, attempt))
 
     async def _post(self, job: Job, body: dict[str, Any], attempt: int) -> None:
-        headers = {"content-type": "application/json"}
+        headers: dict[str, str] = {}
         name = job.options.get("webhook_auth_header_name")
         if name:
             headers[name] = job.options["webhook_auth_header_value"]
-        status_code: int | None = None
-        try:
-            async with self.backstage.http.post(
-                URL(job.options["webhook_url"], encoded=True),
-                data=msgspec.json.encode(body),
-                headers=headers,
-                timeout=_TIMEOUT,
-                allow_redirects=False,  # not documented
-            ) as response:
-                status_code = response.status
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-            status_code = None
+        # Whether redirects are followed is not documented.
+        url, told = job.options["webhook_url"], msgspec.json.encode(body)
+        http = self.backstage.http
+        status_code = await deliver(http, url, told, headers, timeout_s=_TIMEOUT_S)
         self.desk.note_webhook(job, status_code)
         is_over = status_code is not None and (200 <= status_code < 300 or 400 <= status_code < 500)
         if not is_over and attempt < _ATTEMPTS:

@@ -116,7 +116,7 @@ class Work:
         if sound.duration_ms < _MIN_MS:
             raise _JobFailed(TOO_SHORT)
         try:
-            return await self.recogniser.hear(path, workers=settings.workers)
+            return await self.recogniser.hear(path, settings)
         except AudioError as error:
             kind = {"mime_type": sound.mime_type, "description": sound.description}
             raise _JobFailed(NOT_AUDIO.format(**kind)) from error

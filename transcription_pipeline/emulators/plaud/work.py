@@ -118,7 +118,7 @@ class Work:
         if settings.speech == "scripted":
             return self._script(job.file_url, duration_ms)
         try:
-            return await self.recogniser.hear(path, workers=settings.workers)
+            return await self.recogniser.hear(path, settings)
         except AudioError as error:
             raise JobFailed("The audio could not be decoded") from error
         except TranscriptionPipelineError as error:

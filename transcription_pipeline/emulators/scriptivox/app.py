@@ -23,7 +23,7 @@ from transcription_pipeline.emulators.scriptivox.answers import (
 )
 from transcription_pipeline.emulators.scriptivox.checks import check_filename, check_options
 from transcription_pipeline.emulators.scriptivox.desk import PROVIDER, Desk
-from transcription_pipeline.emulators.scriptivox.door import authenticate, limits_of
+from transcription_pipeline.emulators.scriptivox.door import authenticate, limits_of, read_key
 from transcription_pipeline.emulators.scriptivox.exports import make_export
 from transcription_pipeline.emulators.scriptivox.jobs import (
     PRICE_PER_HOUR_MICROS,
@@ -45,6 +45,7 @@ from transcription_pipeline.emulators.scriptivox.uploads import (
     make_upload_answer,
     receive,
 )
+from transcription_pipeline.emulators.scriptivox.webhooks import Webhooks
 from transcription_pipeline.emulators.scriptivox.work import Work
 from transcription_pipeline.emulators.speech import make_script
 from transcription_pipeline.emulators.wire import decision_of
@@ -64,6 +65,7 @@ class Scriptivox(Endpoints[ScriptivoxSettings, Desk]):
         super().__init__(backstage, settings)
         self.desk = Desk(backstage, self.settings)
         self.work = Work(self.desk)
+        self.webhooks = Webhooks(self.desk)
 
     def endpoints(self) -> dict[str, dict[str, Endpoint]]:
         """List the endpoints; the last is the object store's."""
@@ -106,6 +108,7 @@ class Scriptivox(Endpoints[ScriptivoxSettings, Desk]):
         if request.url.path.startswith(STORAGE_PREFIX) and request.method in methods:
             return ""
         account = authenticate(request, self.settings)
+        self.webhooks.keys[account] = read_key(request)
         if not methods:
             raise Refusal("NOT_FOUND", "Not found")
         if request.method not in methods:
@@ -134,7 +137,7 @@ class Scriptivox(Endpoints[ScriptivoxSettings, Desk]):
         if use is not None and use.job_id is not None:
             return answer_json(_accepted(use.job_id), headers={"idempotent-replay": "true"})
         try:
-            options = check_options(body)
+            options = check_options(body, http_webhooks=self.settings.http_webhooks)
             self._check_source(account, options)
             fate = decision_of(request.scope).fate
             job = self.desk.submit(account, options, fate, key=key, digest=digest)

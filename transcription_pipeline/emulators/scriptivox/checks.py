@@ -8,7 +8,7 @@ beside it (languages.ts, product-info.ts). Which code answers both or neither of
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from transcription_pipeline.emulators.scriptivox.refusals import Refusal
@@ -47,9 +47,12 @@ _FIELDS: dict[str, type] = {
 }
 _MAX_URL_CHARS = 2048
 _MAX_NAME_CHARS = 255
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+HttpWebhooks = Literal["refused", "loopback", "allowed"]
 
 
-def check_options(body: Any) -> dict[str, Any]:
+def check_options(body: Any, *, http_webhooks: HttpWebhooks) -> dict[str, Any]:
     """Check a submit body and return what it asks for, defaults filled in."""
     if not isinstance(body, dict):
         raise Refusal("INVALID_REQUEST", "The body must be a JSON object")
@@ -63,13 +66,12 @@ def check_options(body: Any) -> dict[str, Any]:
     if ("url" in given) == ("upload_id" in given):
         raise Refusal("INVALID_REQUEST", "Exactly one of url and upload_id is required")
     _check_url(given.get("url"))
+    _check_webhook_url(given.get("webhook_url"), http_webhooks)
     if "language" in given and given["language"] not in LANGUAGES:
         raise Refusal("INVALID_REQUEST", "Invalid language")
     speakers = given.get("speaker_count")
     if speakers is not None and not (given.get("diarize") and 1 <= speakers <= 50):
         raise Refusal("INVALID_REQUEST", "speaker_count must be 1 to 50 and needs diarize")
-    if not given.get("webhook_url", "https://").startswith("https://"):
-        raise Refusal("INVALID_REQUEST", "webhook_url must be HTTPS")
     diarize = given.get("diarize", False)
     # Quickstart: alignment is on by default, and always with diarize.
     return given | {"diarize": diarize, "align": diarize or given.get("align", True)}
@@ -86,6 +88,21 @@ def _check_url(url: str | None) -> None:
         raise Refusal("INVALID_REQUEST", "url is not a URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise Refusal("INVALID_REQUEST", "url must be http or https")
+
+
+def _check_webhook_url(url: str | None, http_webhooks: HttpWebhooks) -> None:
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        raise Refusal("INVALID_REQUEST", "webhook_url is not a URL") from None
+    is_let_through = http_webhooks == "allowed" or (
+        http_webhooks == "loopback" and host in _LOOPBACK
+    )
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_let_through)):
+        raise Refusal("INVALID_REQUEST", "webhook_url must be HTTPS")
 
 
 def check_filename(body: Any) -> str:

@@ -154,6 +154,7 @@ class Desk(BaseDesk[Job, Upload, ScriptivoxSettings]):
         job.reserved_micros = price
         self._reserved[job.account] += price
         self._end_after(job, at, self.settings.processing_timeout_s, "PROCESSING_TIMEOUT")
+        self.announce(job, at)
         return True
 
     def finish(
@@ -188,6 +189,7 @@ class Desk(BaseDesk[Job, Upload, ScriptivoxSettings]):
             **write_said(said),
             line=line and asdict(line),
         )
+        self.announce(job, at)
 
     def _charge(self, job: Job, at: float) -> InvoiceLine:
         line = InvoiceLine(

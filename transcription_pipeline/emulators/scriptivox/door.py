@@ -30,8 +30,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 def authenticate(request: Request, settings: ScriptivoxSettings) -> str:
     """Find the account of the key: raw or with ``Bearer``, or in ``X-Api-Key``."""
-    key = request.headers.get("authorization") or request.headers.get("x-api-key", "")
-    key = key.removeprefix("Bearer ")
+    key = read_key(request)
     known = settings.api_keys
     if not _KEY.fullmatch(key) or (known is not None and key not in known):
         raise Refusal("INVALID_API_KEY", "The API key is missing or malformed")
@@ -39,6 +38,12 @@ def authenticate(request: Request, settings: ScriptivoxSettings) -> str:
         raise Refusal("API_KEY_REVOKED", "The API key was revoked")
     # Without configured keys each key is an account; its digest, as keys are never kept.
     return known[key] if known else hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
+
+
+def read_key(request: Request) -> str:
+    """Read the key as it was sent; empty where there is none."""
+    key = request.headers.get("authorization") or request.headers.get("x-api-key", "")
+    return key.removeprefix("Bearer ")
 
 
 def limits_of(

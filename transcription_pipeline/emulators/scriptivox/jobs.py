@@ -61,6 +61,15 @@ class ScriptivoxSettings(SpeechSettings, kw_only=True, forbid_unknown_fields=Tru
     """How old the world is that the list shows; not documented."""
     detected_language: str = "en"
     """What is found where no language is asked for."""
+    webhook_url: str = ""
+    """The account's default webhook, for jobs that name none; empty: none."""
+    http_webhooks: Literal["refused", "loopback", "allowed"] = "loopback"
+    """The service calls HTTPS alone; addresses of this machine are called without for tests."""
+    webhook_key: Literal["sha256_digest", "sha256_hex", "api_key"] = "sha256_digest"
+    """Key of the signature: SHA-256 of the API key in one vendor text, as bytes or as hex digits,
+    and the API key itself in another."""
+    drops_webhooks: bool = False
+    """Whether every delivery is lost; none is ever repeated."""
 
 
 @dataclass(slots=True)

@@ -106,7 +106,7 @@ class Work:
         if settings.speech == "scripted" or duration_ms < _MIN_MS:
             return make_script(self._identity(job), settings, duration_ms=duration_ms)
         try:
-            return await self.recogniser.hear(path, workers=settings.workers)
+            return await self.recogniser.hear(path, settings)
         except AudioError as error:
             raise _JobFailed(_NOT_MEDIA) from error
         except TranscriptionPipelineError as error:
