@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check ui bench bench-quick lock clean prerequisites
+.PHONY: demo test check audit ui bench bench-quick lock clean prerequisites
 
 demo: $(STAMP)
 	@$(BIN)/tp demo
@@ -20,8 +20,16 @@ check: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m pip check --quiet
+	@$(BIN)/python -m pytest -q transcription_pipeline_tests/test_dependencies.py
 	@$(BIN)/python -m transcription_pipeline.tables.dictionary --check README.md
 	@$(BIN)/python -m transcription_pipeline.emulators.coverage --check docs/emulators.md
+
+# Looks every locked version up among the published flaws; needs the internet.
+audit: $(STAMP)
+	@$(BIN)/python -m venv var/audit
+	@var/audit/bin/pip install --quiet pip-audit
+	@var/audit/bin/pip-audit -r requirements.lock --require-hashes --disable-pip
 
 ui: $(STAMP)
 	@$(BIN)/tp ui

@@ -77,9 +77,13 @@ def demo(as_json: bool) -> int:
 
 @click.command()
 @click.option("--port", default=3000, show_default=True, help="Where the UI listens, on loopback.")
+@click.option("--launch", "may_launch", is_flag=True, help="Let the UI launch runs.")
 @reports_errors
-def ui(port: int) -> int:
-    """Serve the Dagster UI and its daemon on the demo's instance until interrupted."""
+def ui(port: int, may_launch: bool) -> int:
+    """Serve the Dagster UI and its daemon on the demo's instance until interrupted.
+
+    The UI has no login, so it only shows, unless --launch is given; sensors run all the same.
+    """
     with run_embedded(VAR) as world:
         environment = _open_instance(world)
         dagster = str(Path(sys.executable).parent / "dagster")
@@ -89,8 +93,10 @@ def ui(port: int) -> int:
         )
         commands = [
             [f"{dagster}-daemon", "run", "-w", "workspace.yaml"],
-            [f"{dagster}-webserver", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)],
+            [sys.executable, "-m", "transcription_pipeline.defs.webserver", "-p", str(port)],
         ]
+        if may_launch:
+            commands[1].append("--launch")
         children = [subprocess.Popen(command, env=environment) for command in commands]
         console.print(f"UI            http://127.0.0.1:{port}")
         console.print(f"bucket        {world.settings.storage.audio} at {world.endpoint_url}")

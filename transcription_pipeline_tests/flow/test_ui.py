@@ -20,7 +20,7 @@ import pytest
 from transcription_pipeline.storage.s3 import open_s3_client
 from transcription_pipeline_tests.flow.browser import open_page
 from transcription_pipeline_tests.s3_servers import find_free_port
-from transcription_pipeline_tests.world import REPOSITORY, SAMPLES
+from transcription_pipeline_tests.world import REPOSITORY, ROUTES, SAMPLES
 
 START_S = 90.0
 NOTICE_S = 180.0
@@ -56,6 +56,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     endpoint_url = f"http://127.0.0.1:{s3_port}"
     environment = {
         **os.environ,
+        "TRANSCRIPTION__ROUTES": json.dumps(ROUTES),
         "TRANSCRIPTION__STORAGE__ENDPOINT_URL": endpoint_url,
         "TRANSCRIPTION__PROVIDERS__ASSEMBLYAI__BASE_URL": f"http://127.0.0.1:{emulator_port}",
         "PYTHONWARNINGS": "ignore",
