@@ -1,4 +1,4 @@
-"""What only a person can decide: what became of a held attempt, a retry, an erasure.
+"""What only a person can decide: a held attempt, a retry, an erasure, whose lake it is.
 
 What belongs here: decisions, each under the partition's lease and with its author as evidence. What
 does not: steps of the pipeline (``pipeline.py``) and asking (``cli/deciding.py``). Everything here
@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from transcription_pipeline import pipeline
-from transcription_pipeline.domain.job import Attempt, AttemptState, JobState
+from transcription_pipeline.domain.job import Attempt, AttemptState, JobState, make_attempt_id
+from transcription_pipeline.engine.claim import Claim
 from transcription_pipeline.errors import DecisionRefused, ProviderError
-from transcription_pipeline.ledger.changes import Change, Lease, Move, Saw
+from transcription_pipeline.ledger.changes import Change, Lease, Move, OpenAttempt, Saw
+from transcription_pipeline.ledger.rows import WorkItem
 from transcription_pipeline.pipeline import hold_partition
 from transcription_pipeline.publishing import replace_files
 from transcription_pipeline.storage.layout import make_side_file_prefix
@@ -142,6 +144,55 @@ def retry(
                 tools.ledger.commit([note])
         (revived if is_revived else left).append(job["job_id"])
     return revived, left
+
+
+def adopt(tools: Tools, *, by: str) -> int:
+    """Let this ledger pay for what comes into the lake from now on, whoever did before.
+
+    What it knows of no attempt at may have been paid for by another ledger, or by a newer copy of
+    this one. So every such job of a paid provider is first given an attempt of unknown outcome,
+    which the next run clears up as if the answer had been lost: found at the provider, proved dead,
+    or held. Returns how many; 0 when the lake was ours anyway. Safe to repeat: yes.
+
+    Raises:
+        DecisionRefused: another worker has one of the partitions.
+    """
+    ledger, claim = tools.ledger, Claim(tools.ledger, tools.lake)
+    if claim.look().objection is None:
+        return 0
+    opened = 0
+    since = ledger.find_last_transition() or tools.now()
+    for day, provider in ledger.list_partitions():
+        client = tools.make_provider[provider]()
+        is_free = client.capabilities.is_free
+        asyncio.run(client.aclose())
+        if is_free:
+            continue
+        with hold_partition(tools, day, provider, LEASE_S) as lease:
+            work = ledger.list_work(day, provider, datetime.max.replace(tzinfo=UTC))
+            for item in work:
+                if item.attempt is None:
+                    life_s = tools.limits[provider].url_expires_s
+                    _commit(tools, lease, *_make_unclear(item, since, tools.now(), life_s, by))
+                    opened += 1
+    claim.take()
+    return opened
+
+
+def _make_unclear(
+    item: WorkItem, since: datetime, at: datetime, url_expires_s: int, by: str
+) -> list[Change]:
+    job, number = item.job, item.attempt_count + 1
+    attempt_id = make_attempt_id(job.job_id, number)
+    ids = (attempt_id, job.job_id)
+    sent = {"sent_at": since, "url_expires_at": at + timedelta(seconds=url_expires_s)}
+    cause = "ledger_was_adopted"
+    return [
+        OpenAttempt(*ids, job.recording_id, job.provider, number, at),
+        Saw(attempt_id, cause, at, detail=f"by {by}"),
+        Move(*ids, _S.INTENT, _S.SENDING, at, values=sent),
+        Move(*ids, _S.SENDING, _S.AMBIGUOUS, at, cause),
+    ]
 
 
 def erase(tools: Tools, recording_id: str, *, by: str) -> Erased:

@@ -22,6 +22,7 @@ Everybody may import this module; it imports nothing of ours.
     │   └── StorageUnavailable   ~
     ├── LedgerError
     │   ├── IllegalTransition
+    │   ├── LedgerNotOurs                 the lake belongs to another ledger, or to a newer copy
     │   ├── LeaseLost                     another worker took the partition over
     │   ├── BudgetExceeded                the day's budget does not cover the attempt
     │   └── LedgerBusy           ~
@@ -204,6 +205,10 @@ class IllegalTransition(LedgerError):
         self.to_state = to_state
         self.found = found
         super().__init__(f"attempt {attempt_id}: {from_state} -> {to_state} refused, found {found}")
+
+
+class LedgerNotOurs(LedgerError):
+    """The lake belongs to another ledger, or to a newer copy of this one; nothing paid is sent."""
 
 
 class LeaseLost(LedgerError):

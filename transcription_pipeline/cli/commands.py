@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from transcription_pipeline import __version__
-from transcription_pipeline.cli.deciding import erase, resolve, retry
+from transcription_pipeline.cli.deciding import adopt, erase, resolve, retry
 from transcription_pipeline.cli.demo import demo, ui
 from transcription_pipeline.cli.doctor import doctor
 from transcription_pipeline.cli.looking import compare, cost, jobs, query, show, status, tables
@@ -33,6 +33,7 @@ for command in (
     resolve,
     retry,
     erase,
+    adopt,
     rebuild,
     doctor,
     emulate,

@@ -1,4 +1,4 @@
-"""Commands with which a person decides: resolve, retry, erase. Who did is kept as evidence."""
+"""Commands with which a person decides: resolve, retry, erase, adopt. Who did is kept as evidence."""
 
 from __future__ import annotations
 
@@ -112,6 +112,21 @@ def retry(
                 "those may have cost something (--may-cost-again), were erased, or are at work"
             )
     return SOMETHING_FAILED if left else OK
+
+
+@click.command()
+@by_option
+@json_option
+@reports_errors
+def adopt(by: str, as_json: bool) -> int:
+    """Let this ledger pay for what comes into the lake, after another or a newer copy of it did."""
+    with open_tools() as tools:
+        opened = decisions.adopt(tools, by=by)
+    if as_json:
+        print_json({"unclear": opened})
+    else:
+        console.print(f"the lake is ours; {opened} jobs may have been sent and are looked up first")
+    return OK
 
 
 @click.command()

@@ -28,9 +28,11 @@ from transcription_pipeline.composition import (
     build_routes,
     open_ledger,
 )
+from transcription_pipeline.engine.claim import Claim
 from transcription_pipeline.errors import (
     AuthenticationFailed,
     ConfigurationError,
+    LedgerNotOurs,
     ProviderError,
     ProviderUnavailable,
     RateLimited,
@@ -99,6 +101,9 @@ def _attempt(what: str, look: Callable[[], str]) -> Finding:
 def _look_at_ledger(settings: Settings) -> str:
     ledger = open_ledger(settings)
     try:
+        objection = Claim(ledger, build_lake(settings)).look().objection
+        if objection:
+            raise LedgerNotOurs(f"{objection}; if this one is to go on: `tp adopt`")
         return f"{ledger.count_states()['recordings']} recordings"
     finally:
         ledger.close()

@@ -19,11 +19,13 @@ from typing import Any
 
 from transcription_pipeline.domain.job import Attempt, AttemptState
 from transcription_pipeline.domain.wait_model import WaitModel
+from transcription_pipeline.engine.claim import Claim
 from transcription_pipeline.engine.collecting import Collecting
 from transcription_pipeline.engine.limits import RunLimits
 from transcription_pipeline.engine.preparing import Preparing
 from transcription_pipeline.engine.report import RunReport
 from transcription_pipeline.engine.resuming import Resuming
+from transcription_pipeline.engine.slots import Slots
 from transcription_pipeline.engine.submitting import Submitting
 from transcription_pipeline.engine.workplace import Workplace
 from transcription_pipeline.errors import (
@@ -32,6 +34,7 @@ from transcription_pipeline.errors import (
     IllegalTransition,
     LeaseLost,
     LedgerBusy,
+    LedgerNotOurs,
     TranscriptionPipelineError,
 )
 from transcription_pipeline.ledger.changes import Lease
@@ -50,36 +53,12 @@ GRACE_S = 600.0
 """A provider may not know a job yet that it just accepted (eventual consistency)."""
 HEAR_S = 0.3
 """How often the ledger is asked for webhooks, where a route wants them."""
-_FATAL = (LeaseLost, LedgerBusy, AuthenticationFailed, ConfigurationError)
+_FATAL = (LeaseLost, LedgerBusy, LedgerNotOurs, AuthenticationFailed, ConfigurationError)
 """Trouble that is not one recording's: the run ends."""
 _S = AttemptState
 _Story = Callable[[WorkItem], Awaitable[None]]
 _Ready = tuple[float, str, WorkItem | None]
 _NO_MORE: _Ready = (math.inf, "", None)
-
-
-class Slots:
-    """Room for jobs at the provider. Jobs that are there already count, and may exceed it."""
-
-    def __init__(self, count: int) -> None:
-        self._free = count
-        self._wanted = asyncio.Event()
-
-    async def acquire(self) -> None:
-        """Return when there is room, and take it."""
-        while self._free <= 0:
-            self._wanted.clear()
-            await self._wanted.wait()
-        self._free -= 1
-
-    def take(self) -> None:
-        """Take a place for a job that the provider has, room or not."""
-        self._free -= 1
-
-    def release(self) -> None:
-        """Give a place back."""
-        self._free += 1
-        self._wanted.set()
 
 
 class PartitionRun:
@@ -96,7 +75,8 @@ class PartitionRun:
         limits: RunLimits,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._place = Workplace(ledger, provider, audio, lake, lease, limits, now)
+        claim = Claim(ledger, lake)
+        self._place = Workplace(ledger, provider, audio, lake, lease, limits, now, claim)
         slots = math.ceil(provider.capabilities.concurrency * WINDOW_FACTOR)
         self._slots = Slots(slots)
         self._preparing = Preparing(self._place)
@@ -119,6 +99,7 @@ class PartitionRun:
             LeaseLost: another worker took over; nothing of its work was touched.
             AuthenticationFailed: the provider refuses the credentials; its gate is closed.
             LedgerBusy: the ledger took no writes for minutes.
+            LedgerNotOurs: the lake belongs to another ledger, or a newer copy of it; nothing was sent.
         """
         place, name = self._place, self._place.provider.name
         try:
@@ -154,6 +135,7 @@ class PartitionRun:
         finally:
             # A paid request that is on the wire is waited for, whatever ended the run.
             await self._submitting.let_land()
+            await place.in_thread(place.claim.release)
 
     async def _carry_all(self, work: deque[WorkItem], *, hears_webhooks: bool) -> None:
         async with asyncio.TaskGroup() as crew:

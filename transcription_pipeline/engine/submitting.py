@@ -186,6 +186,8 @@ class Submitting:
         self, item: WorkItem, attempt: Attempt, opening: Sequence[Change], audio: Audio
     ) -> tuple[Attempt, Submission]:
         place = self._place
+        if not place.provider.capabilities.is_free:
+            await place.in_thread(place.claim.hold)
         request = place.provider.make_request(attempt.attempt_id, audio, item.job.options)
         sent_at, life = place.now(), timedelta(seconds=place.limits.url_expires_s)
         url = audio.url

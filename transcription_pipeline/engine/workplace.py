@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from transcription_pipeline.domain.job import Attempt, AttemptState, JobState
+from transcription_pipeline.engine.claim import Claim
 from transcription_pipeline.engine.limits import RunLimits
 from transcription_pipeline.engine.report import RunReport
 from transcription_pipeline.errors import LedgerBusy
@@ -50,6 +51,7 @@ class Workplace:
     lease: Lease
     limits: RunLimits
     now: Callable[[], datetime]
+    claim: Claim
     report: RunReport = field(default_factory=RunReport)
     write: Callable[..., Awaitable[None]] = _before_the_writer
     """The group commit of this run; use ``commit``."""

@@ -96,6 +96,15 @@ class LedgerGuards(LedgerReading):
                 update(schema.leases).where(*_is_lease(lease)).values(holder="", until_at="")
             )
 
+    def raise_epoch(self, *, at_least: int = 0) -> int:
+        """Count one further than ever before, and return it."""
+        table = schema.identity
+        with self._write() as connection:
+            epoch = connection.execute(select(table.c.epoch).with_for_update()).scalar_one()
+            epoch = max(epoch + 1, at_least)
+            connection.execute(update(table).values(epoch=epoch))
+        return int(epoch)
+
     def close_gate(self, provider: str, reason: str, *, until: datetime, at: datetime) -> None:
         """Send nothing paid to ``provider`` until an instant."""
         with self._write() as connection:

@@ -30,6 +30,13 @@ class LedgerOverview:
             return connection.execution_options(isolation_level="REPEATABLE READ")
         return connection
 
+    def read_identity(self) -> tuple[str, int]:
+        """Return which ledger this is and its epoch, see ``engine/claim.py``."""
+        c = schema.identity.c
+        with self._read() as connection:
+            row = connection.execute(select(c.ledger_id, c.epoch)).one()
+        return row.ledger_id, row.epoch
+
     def count_states(self) -> dict[str, Any]:
         """Count what every recording × provider is; see ``tp status`` for the shape.
 

@@ -24,7 +24,7 @@ from transcription_pipeline.domain.wait_model import WaitModel
 from transcription_pipeline.errors import LedgerError
 from transcription_pipeline.ledger import schema
 from transcription_pipeline.ledger.applying import in_chunks, maybe_paid
-from transcription_pipeline.ledger.instants import to_text
+from transcription_pipeline.ledger.instants import from_text, to_text
 from transcription_pipeline.ledger.overview import FEW, LedgerOverview
 from transcription_pipeline.ledger.rows import (
     FailedJob,
@@ -135,6 +135,12 @@ class LedgerReading(LedgerOverview):
         query = select(schema.attempts).where(begins).order_by(_a.attempt_id).limit(FEW)
         with self._read() as connection:
             return [to_attempt(row._mapping) for row in connection.execute(query)]
+
+    def find_last_transition(self) -> datetime | None:
+        """Return when an attempt last went from one state to another; None before the first."""
+        query = select(func.max(schema.transitions.c.at))
+        with self._read() as connection:
+            return from_text(connection.execute(query).scalar())
 
     def list_attempts_at(self, recording_id: str) -> list[Attempt]:
         """Return every attempt at one recording, by provider and number."""

@@ -233,6 +233,15 @@ _c = webhook_deliveries.c
 # Invariant: a delivery that is repeated is one delivery.
 Index("uq_webhook_deliveries_body", _c.provider, _c.body_sha256, unique=True)
 
+identity = Table(
+    "identity",  # one row: which ledger this is, and how far it has come (engine/claim.py)
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("ledger_id", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    CheckConstraint("number = 1", name="number"),
+)
+
 publications = Table(
     "publications",  # what the catalogue tables of a day were last written from
     metadata,

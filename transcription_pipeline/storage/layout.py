@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from transcription_pipeline.errors import ConfigurationError
 
+CLAIM_KEY = "ledger/claim.json"
+"""Which ledger pays for what is in this lake."""
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
 
 

@@ -1,0 +1,109 @@
+"""A second ledger, and a ledger restored from an older copy, pay for nothing until told so."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from transcription_pipeline import decisions, pipeline
+from transcription_pipeline.engine import claim as claims
+from transcription_pipeline.engine.claim import Claim
+from transcription_pipeline.errors import LedgerNotOurs
+from transcription_pipeline.ledger.ledger import Ledger
+from transcription_pipeline_tests.engine.scene import PROOF_S, Scene
+
+
+def _use(scene: Scene, ledger: Ledger) -> None:
+    scene.tools.ledger.close()
+    scene.tools = replace(scene.tools, ledger=ledger)
+
+
+def _submits(scene: Scene) -> int:
+    return scene.emulator.request_counts().get("submit", 0)
+
+
+def test_a_second_ledger_sends_nothing(scene: Scene, tmp_path: Path) -> None:
+    """A lake that another ledger pays for is not paid for twice; adopted, what was paid is found."""
+    scene.put(["a.wav", "b.wav"])
+    scene.run()
+    assert _submits(scene) == 2
+    _use(scene, Ledger.open(f"sqlite:///{tmp_path}/second.db"))
+    pipeline.discover(scene.tools)
+    with pytest.raises(LedgerNotOurs, match="belongs to ledger"):
+        scene.run()
+    assert _submits(scene) == 2
+    assert decisions.adopt(scene.tools, by="ada") == 2
+    assert decisions.adopt(scene.tools, by="ada") == 0
+    scene.run()
+    assert set(scene.attempt_states().values()) == {"stored"}
+    assert _submits(scene) == 2
+    scene.assert_each_is_paid_once()
+
+
+def test_a_restored_copy_sends_nothing(scene: Scene, tmp_path: Path) -> None:
+    """A copy made before a payment does not know of it, and does not pay again."""
+    scene.put(["a.wav"])
+    scene.run()
+    scene.put(["a.wav", "b.wav"], seconds=3.0)
+    scene.tools.ledger.close()
+    shutil.copy(tmp_path / "ledger.db", tmp_path / "backup.db")
+    scene.tools = replace(scene.tools, ledger=Ledger.open(f"sqlite:///{tmp_path}/ledger.db"))
+    scene.run()
+    assert _submits(scene) == 3
+    _use(scene, Ledger.open(f"sqlite:///{tmp_path}/backup.db"))
+    with pytest.raises(LedgerNotOurs, match="older copy of itself"):
+        scene.run()
+    assert decisions.adopt(scene.tools, by="ada") == 2
+    scene.run()
+    assert _submits(scene) == 3
+    assert len(scene.emulator.invoice()) == 3
+
+
+def test_what_was_never_sent_is_sent_after_an_adoption(scene: Scene, tmp_path: Path) -> None:
+    """Adopted jobs that the provider never saw are proved dead, and paid once."""
+    scene.put(["a.wav"])
+    with closing(Ledger.open(f"sqlite:///{tmp_path}/other.db")) as other:
+        Claim(other, scene.tools.lake).take()
+    with pytest.raises(LedgerNotOurs):
+        scene.run()
+    assert _submits(scene) == 0
+    decisions.adopt(scene.tools, by="ada")
+    scene.run()
+    assert scene.attempt_states() == {"a.wav": "ambiguous"}
+    scene.pass_time(PROOF_S)
+    scene.run()
+    assert scene.attempt_states() == {"a.wav": "stored"}
+    job = scene.jobs()["a.wav"]
+    assert job["attempt_count"] == 2
+    assert len(scene.emulator.invoice()) == 1
+
+
+def test_two_ledgers_at_one_moment(scene: Scene, tmp_path: Path) -> None:
+    """Of two that claim an empty lake only one has it."""
+    with closing(Ledger.open(f"sqlite:///{tmp_path}/other.db")) as other:
+        first, second = Claim(scene.tools.ledger, scene.tools.lake), Claim(other, scene.tools.lake)
+        first.hold()
+        with pytest.raises(LedgerNotOurs):
+            second.hold()
+        second.take()
+        second.hold()
+
+
+def test_a_mark_is_left_while_and_after(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The epoch is higher after a run than at any moment at which requests were sent."""
+    monkeypatch.setattr(claims, "EVERY_S", 0.0)
+    scene.put([f"{n}.wav" for n in range(3)])
+    scene.run()
+    standing = Claim(scene.tools.ledger, scene.tools.lake).look()
+    assert standing.claimed == standing.ours
+    assert standing.ours.epoch == 4  # three requests, and the end
+
+
+def test_discovering_claims_nothing(scene: Scene) -> None:
+    """Who only looks leaves no mark: the first paid request does."""
+    scene.put(["a.wav"])
+    assert Claim(scene.tools.ledger, scene.tools.lake).look().claimed is None
