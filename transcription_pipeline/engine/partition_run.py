@@ -119,6 +119,7 @@ class PartitionRun:
         day, name = place.lease.day, place.provider.name
         try:
             async with asyncio.timeout(place.limits.window_s):
+                await place.in_thread(self._check_signatures)
                 work = await place.in_thread(place.ledger.list_work, day, name, place.now())
                 place.report.due = len(work)
                 place.closed_gate = await place.in_thread(place.ledger.find_gate, name, place.now())
@@ -136,6 +137,19 @@ class PartitionRun:
             # A paid request that is on the wire is waited for, whatever ended the run.
             await self._submitting.let_land()
             await place.in_thread(place.claim.release)
+
+    def _check_signatures(self) -> None:
+        place = self._place
+        can = place.provider.capabilities
+        if can.is_free or AudioDelivery.URL not in can.deliveries:
+            return
+        end, wanted_s = place.audio.find_end_of_signatures(), place.limits.url_expires_s
+        left_s = (end - datetime.now(UTC)).total_seconds() if end else math.inf
+        if left_s < wanted_s:
+            raise ConfigurationError(
+                f"storage.url_expires_s: signed URLs are to live {wanted_s} s, but the credentials "
+                f"that sign them end in {left_s:.0f} s; use longer-lived ones, or shorter URLs"
+            )
 
     async def _carry_all(self, work: deque[WorkItem], *, hears_webhooks: bool) -> None:
         async with asyncio.TaskGroup() as crew:

@@ -102,6 +102,10 @@ class FolderStore:
         """Remove a file."""
         self._path(key).unlink(missing_ok=True)
 
+    def find_end_of_signatures(self) -> datetime | None:
+        """Return None: there are no signatures."""
+        return None
+
     def presign(self, key: str, *, expires_s: int, token: str) -> str | None:
         """Return None: nobody outside can read a folder."""
         del key, expires_s, token

@@ -80,6 +80,10 @@ class ObjectStore(Protocol):
         """Remove an object; absent is fine."""
         ...
 
+    def find_end_of_signatures(self) -> datetime | None:
+        """Return when URLs that are signed now die with the credentials; None: not before their time."""
+        ...
+
     def presign(self, key: str, *, expires_s: int, token: str) -> str | None:
         """Return a URL that reads the object until ``expires_s`` from now.
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -171,6 +172,21 @@ class S3ObjectStore:
         """Remove an object."""
         with _errors(key):
             self._client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
+
+    def find_end_of_signatures(self) -> datetime | None:
+        """Return when the credentials end, which are refreshed first if they can be.
+
+        A signed URL dies with the session it was signed in (S3 user guide, "Sharing objects with
+        presigned URLs"). None for keys that do not expire, and where the end is not told: a plain
+        session token in the environment.
+        """
+        with _errors(self.root_uri):
+            credentials = boto3.Session().get_credentials()
+            if credentials is None:
+                return None
+            credentials.get_frozen_credentials()
+        # Its only public sign of the end is that it refreshes in time.
+        return getattr(credentials, "_expiry_time", None)
 
     def presign(self, key: str, *, expires_s: int, token: str) -> str | None:
         """Return a signed GET URL that carries ``token``; changing the token breaks the signature."""
