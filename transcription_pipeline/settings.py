@@ -28,6 +28,7 @@ from pydantic_settings import (
 )
 
 from transcription_pipeline.errors import ConfigurationError
+from transcription_pipeline.log_redaction import redact_logs
 from transcription_pipeline.provider_settings import Amount, ProviderSettings, Section
 
 CONFIG_VARIABLE = "TRANSCRIPTION_CONFIG"
@@ -146,6 +147,11 @@ class Secrets(Section):
         found = {name: getattr(self, name) for name in (*wanted, *optional)}
         return {name: value.get_secret_value() for name, value in found.items() if value}
 
+    def list_values(self) -> list[str]:
+        """Return all that are set, in clear."""
+        found = (getattr(self, name) for name in type(self).model_fields)
+        return [value.get_secret_value() for value in found if value]
+
     def list_missing(self, names: Iterable[str]) -> list[str]:
         """Return the variables of those that are not set."""
         return [name.upper() for name in names if getattr(self, name) is None]
@@ -209,9 +215,11 @@ class Settings(BaseSettings):
             name: os.environ.get(name.upper()) or None for name in Secrets.model_fields
         }
         try:
-            return cls(**values)
+            settings = cls(**values)
         except ValidationError as error:
             raise ConfigurationError(*_describe(error)) from None
+        redact_logs(settings.secrets.list_values())
+        return settings
 
     @classmethod
     def settings_customise_sources(
