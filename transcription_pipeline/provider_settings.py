@@ -101,7 +101,8 @@ class AitronosSettings(Section):
     spool: Path = Path("var/aitronos")
     """Where answers of the multipart form are kept; all workers need the same folder."""
     answer_s: float = Field(default=600.0, gt=0)
-    """How long the answer of the multipart form is waited for; to give up early may cost money."""
+    """How long the answer of the multipart form is waited for, also by a run that is to stop: to
+    give up early may cost money."""
     delivery: Literal["url", "upload"] = "url"
     """Uploads are documented, but the vendor's packages call them a stub."""
     requests_per_s: float = Field(default=1.6, gt=0)

@@ -20,7 +20,7 @@ from transcription_pipeline.domain.job import Attempt, AttemptState, JobState
 from transcription_pipeline.engine.workplace import RETRY_AFTER, Workplace
 from transcription_pipeline.ledger.changes import Change, Saw
 from transcription_pipeline.ledger.rows import WorkItem
-from transcription_pipeline.providers.base import BringsFiles, Observation, Phase
+from transcription_pipeline.providers.base import AudioDelivery, BringsFiles, Observation, Phase
 from transcription_pipeline.storage.layout import make_raw_key, make_side_file_key
 
 AT_ONCE = 16
@@ -79,7 +79,7 @@ class Collecting:
         stored = {"stored_at": at, "raw_key": key, "raw_sha256": digest}
         attempt = replace(attempt, state=_S.COMPLETED)
         await place.move(attempt, _S.STORED, *before, values=stored)
-        if place.provider.capabilities.is_free:
+        if AudioDelivery.DIRECT in place.provider.capabilities.deliveries:
             # What was said is kept in the lake alone, not beside it on this machine.
             await place.provider.delete(seen.provider_job_id)
         self._count(item, attempt, at)

@@ -12,6 +12,7 @@ from transcription_pipeline.domain.job import Attempt, AttemptState
 from transcription_pipeline.engine.submitting import Submitting
 from transcription_pipeline.engine.workplace import Workplace
 from transcription_pipeline.ledger.rows import WorkItem
+from transcription_pipeline.providers.answers import redact
 from transcription_pipeline.providers.base import Observation, Phase, Submission, Verdict
 
 _S = AttemptState
@@ -56,7 +57,10 @@ class Resuming:
         seen = await self._place.provider.observe(attempt.provider_job_id or "")
         if seen.phase is not Phase.RUNNING:
             return seen
-        cause = "stuck_past_deadline"
-        await self._place.move(attempt, _S.HELD, cause=cause)
-        self._place.report.note("held", attempt.recording_id, cause)
+        await self.hold(attempt, "stuck_past_deadline", f"last seen as {redact(seen.status)}")
         return None
+
+    async def hold(self, attempt: Attempt, cause: str, detail: str) -> None:
+        """Leave a job past its deadline to a person."""
+        await self._place.move(attempt, _S.HELD, cause=cause, detail=detail)
+        self._place.report.note("held", attempt.recording_id, cause)

@@ -25,15 +25,17 @@ from transcription_pipeline.domain.transcript import (
     join_turns,
 )
 from transcription_pipeline.errors import NormaliseError
-from transcription_pipeline.normalise.aitronos_direct import NAME, normalise_direct
+from transcription_pipeline.normalise.aitronos_direct import (
+    MAX_DURATION_S,
+    NAME,
+    normalise_direct,
+)
 from transcription_pipeline.normalise.decoding import decode
 
 CURRENCY = "SYNAPSES"
 MICROS = 1_000_000
 FIELDS = frozenset({"transcription_id", "status", "model_key", "audio_metadata", "timestamps"})
 """Documented fields of ``transcription.data``."""
-MAX_DURATION_S = 48 * 3600
-"""No limit is documented; a time far beyond any recording is an error, not a word."""
 _MAX_SYNAPSES = 10**12
 
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_DURATION_S)]

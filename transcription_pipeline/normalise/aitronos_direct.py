@@ -19,10 +19,12 @@ from transcription_pipeline.errors import NormaliseError
 from transcription_pipeline.normalise.decoding import decode
 
 NAME = "aitronos"
+MAX_DURATION_S = 48 * 3600
+"""No limit is documented; a time far beyond any recording is an error, not a word."""
 _SLACK_S = 1.0
 """How far times may lie beyond the length: both are rounded, and models overshoot a little."""
 
-_Seconds = Annotated[float, msgspec.Meta(ge=0)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_DURATION_S)]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 

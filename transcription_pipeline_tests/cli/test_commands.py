@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -168,14 +167,10 @@ def test_every_wrong_setting_is_told_at_once(world: World) -> None:
     assert "storage.url_expires_s" in told
 
 
-def test_an_option_a_provider_cannot_honour_is_refused(world: World, tmp_path: Path) -> None:
+def test_an_option_a_provider_cannot_honour_is_refused(world: World) -> None:
     """Route, provider, option and who could honour it are named; nothing is dropped in silence."""
-    config = tmp_path / "other.toml"
-    config.write_text(
-        '[storage]\naudio = "s3://some-bucket/"\n'
-        '[[routes]]\nmatch = "**"\nproviders = ["local"]\nsentiment = true\n'
-    )
-    told = world.tp("plan", code=2, TRANSCRIPTION_CONFIG=str(config))
+    routes = [{"match": "**", "providers": ["local"], "sentiment": True}]
+    told = world.tp("plan", code=2, TRANSCRIPTION__ROUTES=json.dumps(routes))
     assert "routes.0: local cannot honour sentiment; it works with ['assemblyai']" in told
 
 
@@ -223,13 +218,12 @@ def test_the_lake_may_be_a_bucket(world: World) -> None:
     assert world.json("run", **lake)["new"] == 0
 
 
-def test_jobs_of_a_provider_no_route_names_any_more_wait(world: World, tmp_path: Path) -> None:
+def test_jobs_of_a_provider_no_route_names_any_more_wait(world: World) -> None:
     """Taking a provider out of the routes stops its jobs; the others go on and nothing is lost."""
     world.put("appointment.flac")
     world.tp("discover")
-    config = tmp_path / "local-only.toml"
-    config.write_text('[[routes]]\nmatch = "**"\nproviders = ["local"]\n')
-    counts = world.json("run", TRANSCRIPTION_CONFIG=str(config))["by_provider"]
+    routes = json.dumps([{"match": "**", "providers": ["local"]}])
+    counts = world.json("run", TRANSCRIPTION__ROUTES=routes)["by_provider"]
     assert counts["local"]["published"] == 1
     assert counts["assemblyai"]["in_progress"] == 1
     assert world.emulator.request_counts().get("submit", 0) == 0

@@ -104,8 +104,9 @@ def test_scriptivox_sends_once_and_follows_one_redirect(
     told = hear(shelf, 2)
     assert told[0] == told[1]
     assert [path for path, _, _ in shelf.posted] == ["/account", "/moved?to=here"]
-    assert shelf.posted[0][1]["x-scriptivox-signature"] == (
-        shelf.posted[1][1]["x-scriptivox-signature"]
+    assert (
+        shelf.posted[0][1]["x-scriptivox-signature"]
+        == (shelf.posted[1][1]["x-scriptivox-signature"])
     )
     scriptivox.advance(JOB_S)
     hear(shelf)

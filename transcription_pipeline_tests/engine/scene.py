@@ -61,6 +61,7 @@ class Scene:
     """Everything one test needs; ``run`` is one worker's run over the only partition."""
 
     emulator: EmulatorServer
+    """The provider; None around one that is in this process."""
     tools: Tools
     offset_s: float = 0.0
     keys: dict[str, str] = field(default_factory=dict)
@@ -75,7 +76,7 @@ class Scene:
     @classmethod
     def build(
         cls,
-        emulator: EmulatorServer,
+        emulator: EmulatorServer | None,
         server: S3Server,
         folder: Path,
         *,
@@ -85,6 +86,7 @@ class Scene:
         """Make an empty world, or one around a bucket that exists."""
         client = server.open_client()
         bucket = bucket or server.create_bucket()
+        base_url = emulator.base_url if emulator else ""
         scene = cls(emulator, None)  # type: ignore[arg-type]
         scene.tools = Tools(
             ledger=Ledger.open(f"sqlite:///{folder}/ledger.db"),
@@ -92,12 +94,13 @@ class Scene:
             audio_prefix="",
             lake=FolderStore(folder / "lake"),
             routes=(Route(match="**", providers=(cls.provider,), options={"diarize": True}),),
-            make_provider={cls.provider: cls.make_client(emulator.base_url, **provider)},
+            make_provider={cls.provider: cls.make_client(base_url, **provider)},
             limits={cls.provider: LIMITS},
             first_day=date(2026, 1, 1),
             now=lambda: datetime.now(UTC) + timedelta(seconds=scene.offset_s),
         )
-        scene.offset_s = emulator.control("clock")["now"] - scene.tools.now().timestamp()
+        if emulator:
+            scene.offset_s = emulator.control("clock")["now"] - scene.tools.now().timestamp()
         scene.tools.ledger.save_wait_model(cls.provider, learn_fast_jobs())
         return scene
 
@@ -163,7 +166,8 @@ class Scene:
     def pass_time(self, seconds: float) -> None:
         """Let time pass for the pipeline and for the provider."""
         self.offset_s += seconds
-        self.emulator.advance(seconds)
+        if self.emulator:
+            self.emulator.advance(seconds)
 
     def jobs(self) -> dict[str, dict[str, Any]]:
         """Return each recording's job, with its newest attempt, by key."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 
 from transcription_pipeline.emulators.server import EmulatorServer
-from transcription_pipeline.providers.aitronos import SETTLE, AitronosProvider
-from transcription_pipeline.providers.base import AudioDelivery, Provider
-from transcription_pipeline.providers.http import Patience
-from transcription_pipeline_tests.engine.scene import LIMITS, Scene
+from transcription_pipeline.providers.aitronos import SETTLE
+from transcription_pipeline.providers.base import AudioDelivery
+from transcription_pipeline_tests.engine.scene import LIMITS
+from transcription_pipeline_tests.engine.scenes import AitronosScene, open_scene, run_emulator
 from transcription_pipeline_tests.s3_servers import S3Server
 
 HELD_S = LIMITS.url_expires_s + SETTLE.total_seconds() + 1
@@ -20,34 +19,10 @@ HELD_S = LIMITS.url_expires_s + SETTLE.total_seconds() + 1
 SENT_NOT_ANSWERED = ["drop_after", "reset", "half_headers", "truncate", "garbage", "html"]
 
 
-class AitronosScene(Scene):
-    """One small world around an emulated Aitronos."""
-
-    provider: ClassVar[str] = "aitronos"
-
-    @staticmethod
-    def make_client(base_url: str, **arguments: Any) -> Callable[[], Provider]:
-        """Return a constructor of clients that keep to no rate and look at any time."""
-        settings: Mapping[str, Any] = {
-            "api_key": "engine-key",
-            "organization_id": "org_engine",
-            "base_url": base_url,
-            "requests_per_s": 2_000.0,
-            "concurrency": 50,
-            "look_s": 0.0,
-            "sentences_limit": 2,
-            "patience": Patience(retry_wait_s=0.01),
-            **arguments,
-        }
-        return lambda: AitronosProvider(**settings)
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[EmulatorServer]:
     """One running emulator that refreshes at every look."""
-    with EmulatorServer(
-        "aitronos", job_s=0.05, audio_s=30.0, word_count=40, refresh_s=0.0
-    ) as server:
+    with run_emulator("aitronos") as server:
         yield server
 
 
@@ -63,12 +38,8 @@ def scene(
     server: EmulatorServer, settings: dict[str, object], moto: S3Server, tmp_path: Path
 ) -> Iterator[AitronosScene]:
     """An empty world around the emulator, which has no jobs, charges or faults."""
-    server.reset()
-    server.configure(**settings)
-    scene = AitronosScene.build(server, moto, tmp_path)
-    assert isinstance(scene, AitronosScene)
-    yield scene
-    scene.tools.ledger.close()
+    with open_scene(server, settings, moto, tmp_path) as scene:
+        yield scene
 
 
 @pytest.mark.parametrize("is_upload", [False, True], ids=["url", "upload"])

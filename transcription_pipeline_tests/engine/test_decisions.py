@@ -15,7 +15,8 @@ from transcription_pipeline.ledger.holders import make_holder
 from transcription_pipeline.tables import parquet
 from transcription_pipeline.tables.schema import TRANSCRIPT_TABLES
 from transcription_pipeline_tests.engine.scene import Scene
-from transcription_pipeline_tests.engine.test_aitronos import HELD_S, AitronosScene
+from transcription_pipeline_tests.engine.scenes import AitronosScene
+from transcription_pipeline_tests.engine.test_aitronos import HELD_S
 from transcription_pipeline_tests.s3_servers import S3Server
 
 FAULT = {"operation": "submit", "nth": 1}

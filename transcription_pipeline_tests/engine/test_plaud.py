@@ -2,73 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 
-from transcription_pipeline import pipeline
 from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline.errors import AuthenticationFailed
-from transcription_pipeline.providers.base import Provider
-from transcription_pipeline.providers.http import Patience
-from transcription_pipeline.providers.plaud import PlaudProvider
-from transcription_pipeline_tests.audio.sample_set import FOLDER
-from transcription_pipeline_tests.engine.scene import Scene
+from transcription_pipeline_tests.engine.scenes import (
+    PLAUD_DEADLINE_S,
+    PlaudScene,
+    open_scene,
+    run_emulator,
+)
 from transcription_pipeline_tests.s3_servers import S3Server
 
-DEADLINE_S = 3_600.0
-CHUNK_BYTES = 2_000
 SENT_NOT_ANSWERED = ["drop_after", "drop_before", "reset", "truncate", "garbage", "html"]
-
-
-class PlaudScene(Scene):
-    """One small world around an emulated Plaud."""
-
-    provider: ClassVar[str] = "plaud"
-
-    @staticmethod
-    def make_client(base_url: str, **arguments: Any) -> Callable[[], Provider]:
-        """Return a constructor of clients that keep to no rate."""
-        settings: Mapping[str, Any] = {
-            "client_id": "engine",
-            "secret_key": "engine-secret",
-            "api_key": "engine-key",
-            "user_id": "engine-user",
-            "base_url": base_url,
-            "requests_per_s": 2_000.0,
-            "tokens_per_s": 2_000.0,
-            "deadline_s": DEADLINE_S,
-            "patience": Patience(retry_wait_s=0.01),
-            **arguments,
-        }
-        return lambda: PlaudProvider(**settings)
-
-    def put_file(self, key: str, name: str) -> None:
-        """Drop one of the sample recordings into the bucket and discover it."""
-        self.tools.audio.put(key, (FOLDER / name).read_bytes())
-        pipeline.discover(self.tools)
-
-    def count_charges(self) -> int:
-        """Count the charged jobs, none of which may be charged twice."""
-        lines = self.emulator.invoice()
-        assert len({line["provider_job_id"] for line in lines}) == len(lines)
-        return len(lines)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[EmulatorServer]:
     """One running emulator without limits per minute, and with small parts."""
-    with EmulatorServer(
-        "plaud",
-        job_s=0.05,
-        audio_s=30.0,
-        word_count=40,
-        chunk_bytes=CHUNK_BYTES,
-        requests_per_min=0,
-        tokens_per_min=0,
-    ) as server:
+    with run_emulator("plaud") as server:
         yield server
 
 
@@ -84,12 +39,8 @@ def scene(
     server: EmulatorServer, settings: dict[str, object], moto: S3Server, tmp_path: Path
 ) -> Iterator[PlaudScene]:
     """An empty world around the emulator, which has no jobs, charges or faults."""
-    server.reset()
-    server.configure(**settings)
-    scene = PlaudScene.build(server, moto, tmp_path)
-    assert isinstance(scene, PlaudScene)
-    yield scene
-    scene.tools.ledger.close()
+    with open_scene(server, settings, moto, tmp_path) as scene:
+        yield scene
 
 
 @pytest.mark.parametrize("shape", ["segments", "results", "both"])
@@ -131,15 +82,15 @@ def test_a_lost_answer_is_held_and_never_sent_again(scene: PlaudScene, action: s
 
 def test_a_job_that_stays_pending_is_held_at_its_deadline(scene: PlaudScene) -> None:
     """An id that is forgotten looks pending for ever: not for longer than the deadline."""
-    scene.emulator.configure(unknown_id="pending", job_s=10 * DEADLINE_S)
+    scene.emulator.configure(unknown_id="pending", job_s=10 * PLAUD_DEADLINE_S)
     scene.limit(window_s=1.0)
     scene.put(["a.wav"])
     assert scene.run().counts["window_ended"] == 1
     assert scene.attempt_states() == {"a.wav": "accepted"}
-    scene.pass_time(DEADLINE_S / 2)
+    scene.pass_time(PLAUD_DEADLINE_S / 2)
     scene.run()
     assert scene.attempt_states() == {"a.wav": "accepted"}
-    scene.pass_time(DEADLINE_S)
+    scene.pass_time(PLAUD_DEADLINE_S)
     scene.run()
     assert scene.jobs()["a.wav"]["cause"] == "stuck_past_deadline"
     assert scene.attempt_states() == {"a.wav": "held"}

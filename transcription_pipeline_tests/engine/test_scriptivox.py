@@ -2,62 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
-from transcription_pipeline.domain.route import Route
 from transcription_pipeline.emulators.server import EmulatorServer
-from transcription_pipeline.providers.base import AudioDelivery, Provider
-from transcription_pipeline.providers.http import Patience
-from transcription_pipeline.providers.scriptivox import ScriptivoxProvider
-from transcription_pipeline_tests.engine.scene import Scene
+from transcription_pipeline_tests.engine.scenes import ScriptivoxScene, open_scene, run_emulator
 from transcription_pipeline_tests.s3_servers import S3Server
 
 DAY_S = 24 * 3600
-FAST = 2_000.0
-
-
-class ScriptivoxScene(Scene):
-    """One small world around an emulated Scriptivox."""
-
-    provider: ClassVar[str] = "scriptivox"
-
-    @staticmethod
-    def make_client(base_url: str, **arguments: Any) -> Callable[[], Provider]:
-        """Return a constructor of clients that keep to no rate."""
-        settings: Mapping[str, Any] = {
-            "api_key": "engine-key",
-            "base_url": base_url,
-            "submits_per_s": FAST,
-            "looks_per_s": FAST,
-            "lists_per_s": FAST,
-            "concurrency": 50,
-            "patience": Patience(retry_wait_s=0.01),
-            **arguments,
-        }
-        return lambda: ScriptivoxProvider(**settings)
-
-    def wish(self, **options: Any) -> None:
-        """Route what is discovered from now on with other options."""
-        self.tools = replace(
-            self.tools, routes=(Route(match="**", providers=(self.provider,), options=options),)
-        )
-
-    def use_upload(self) -> None:
-        """Hand bytes over instead of URLs."""
-        self.use(delivery=AudioDelivery.UPLOAD)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[EmulatorServer]:
     """One running emulator, without limits per minute."""
-    with EmulatorServer(
-        "scriptivox", job_s=0.05, audio_s=30.0, word_count=40, limit_factor=0.0
-    ) as server:
+    with run_emulator("scriptivox") as server:
         yield server
 
 
@@ -73,12 +35,8 @@ def scene(
     server: EmulatorServer, settings: dict[str, object], moto: S3Server, tmp_path: Path
 ) -> Iterator[ScriptivoxScene]:
     """An empty world around the emulator, which has no jobs, charges or faults."""
-    server.reset()
-    server.configure(**settings)
-    scene = ScriptivoxScene.build(server, moto, tmp_path)
-    assert isinstance(scene, ScriptivoxScene)
-    yield scene
-    scene.tools.ledger.close()
+    with open_scene(server, settings, moto, tmp_path) as scene:
+        yield scene
 
 
 @pytest.mark.parametrize("is_upload", [False, True], ids=["url", "upload"])

@@ -24,8 +24,7 @@ from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline.webhooks import MAX_BODY_BYTES, Receiver
 from transcription_pipeline_tests.engine.scene import Scene
-from transcription_pipeline_tests.engine.test_aitronos import AitronosScene
-from transcription_pipeline_tests.engine.test_scriptivox import ScriptivoxScene
+from transcription_pipeline_tests.engine.scenes import AitronosScene, ScriptivoxScene
 from transcription_pipeline_tests.s3_servers import S3Server
 
 SECRET = "hook-secret-71"

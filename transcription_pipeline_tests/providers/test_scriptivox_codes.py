@@ -102,7 +102,9 @@ def test_what_every_documented_code_means(
 
 
 @pytest.mark.parametrize("operation", ["list", "balance"])
-@pytest.mark.parametrize(("status", "kind"), [(401, AuthenticationFailed), (503, ProviderUnavailable)])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, AuthenticationFailed), (503, ProviderUnavailable)]
+)
 def test_a_checkup_fails_with_either_of_its_calls(
     emulator: EmulatorServer, operation: str, status: int, kind: type[Exception]
 ) -> None:
@@ -142,7 +144,8 @@ def test_the_list_is_read_page_by_page(emulator: EmulatorServer) -> None:
 
     async def fill(client: Any) -> list[str | None]:
         requests = [
-            PaidRequest(f"{number:032x}", make_request().body, make_audio()) for number in range(201)
+            PaidRequest(f"{number:032x}", make_request().body, make_audio())
+            for number in range(201)
         ]
         return [(await client.submit(request)).provider_job_id for request in requests]
 

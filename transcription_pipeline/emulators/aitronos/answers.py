@@ -56,6 +56,26 @@ def make_created(job: Job, settings: AitronosSettings, base_url: str) -> dict[st
     }
 
 
+def make_transcript(job: Job, at: float) -> dict[str, Any]:
+    """Answer the multipart form: a bare object, as the vendor's package types it.
+
+    What segments are cut at, and the numbers that nobody measured, are our choice; word timings are
+    left out, as no package says how they are written.
+    """
+    segments = cut_sentences(job, "")
+    text = " ".join(one["text"] for one in segments)
+    return {
+        "language": job.options["transcription_options"]["language"],
+        "language_probability": 0.99,
+        "duration_seconds": job.audio_ms / 1000,
+        "text": text,
+        "segments": segments,
+        "word_count": len(text.split()),
+        "processing_time_seconds": round(at - job.created_at, 1),
+        "model": MODEL,
+    }
+
+
 def make_found(
     job: Job, at: float, settings: AitronosSettings, base_url: str, *, was_refreshed: bool
 ) -> dict[str, Any]:

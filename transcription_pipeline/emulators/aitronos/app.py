@@ -1,8 +1,8 @@
 """Aitronos's nine transcription endpoints, as a service for ``server.py``.
 
 Every endpoint reads the request, asks the desk and writes the answer in the vendor's envelope; paths
-and codes follow the page of each endpoint. The multipart form of newer vendor packages, and their
-list of models, are described by no page and are not here.
+and codes follow the page of each endpoint. The multipart form of newer vendor packages is described by
+no page and is there when it is switched; their list of models is not.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from transcription_pipeline.emulators.aitronos.answers import (
     make_found,
     make_metadata,
     make_pieces,
+    make_transcript,
 )
 from transcription_pipeline.emulators.aitronos.checks import check_body, read_number
 from transcription_pipeline.emulators.aitronos.desk import PROVIDER, Desk
@@ -32,7 +33,7 @@ from transcription_pipeline.emulators.aitronos.refusals import (
     make_envelope,
     write_instant,
 )
-from transcription_pipeline.emulators.aitronos.uploads import receive_upload
+from transcription_pipeline.emulators.aitronos.uploads import receive_form
 from transcription_pipeline.emulators.aitronos.webhooks import Webhooks
 from transcription_pipeline.emulators.aitronos.work import UPLOAD_PREFIX, Work
 from transcription_pipeline.emulators.backstage import Backstage
@@ -127,6 +128,8 @@ class Aitronos(Endpoints[AitronosSettings, Desk]):
     # -- endpoints -------------------------------------------------------------------------------
 
     async def _submit(self, request: Request, account: str) -> Response:
+        if self.settings.form == "multipart":
+            return await self._transcribe(request, account)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
             body = msgspec.json.decode(await request.body()) if kind == "application/json" else None
@@ -141,6 +144,24 @@ class Aitronos(Endpoints[AitronosSettings, Desk]):
         fate = decision_of(request.scope).fate
         job = self.desk.submit(account, options, fate, audio_ms=audio_ms)
         return answer_json(make_created(job, self.settings, _base_url(request)), 201)
+
+    async def _transcribe(self, request: Request, account: str) -> Response:
+        """Hear a file and answer with its words; how a failure is answered is not documented."""
+        folder = self.backstage.folder if self.settings.looks_at_audio else None
+        form = await receive_form(request, "audio_file", account, folder)
+        self.desk.keep_upload(form.upload)
+        url = UPLOAD_PREFIX + form.upload.id
+        spoken = {"audio_url": url, "language": form.fields.get("language", "en")}
+        # The form names no organization: the key's account pays.
+        options = {"organization_id": account, "transcription_options": spoken}
+        audio_ms, fate = await self.work.measure(account, url), decision_of(request.scope).fate
+        job = self.desk.submit(
+            account, {**options, "file_stem": form.file_stem}, fate, audio_ms=audio_ms
+        )
+        await self.desk.wait_for(job)
+        if job.error is not None:
+            raise Refusal("INTERNAL_ERROR", "The transcription failed.")
+        return answer_json(make_transcript(job, self.backstage.clock.now()))
 
     async def _list(self, request: Request, account: str) -> Response:
         lag_s = decision_of(request.scope).list_lag_s
@@ -223,7 +244,7 @@ class Aitronos(Endpoints[AitronosSettings, Desk]):
 
     async def _upload(self, request: Request, account: str) -> Response:
         folder = self.backstage.folder if self.settings.looks_at_audio else None
-        upload = await receive_upload(request, account, folder)
+        upload = (await receive_form(request, "file", account, folder)).upload
         self.desk.keep_upload(upload)
         now = self.backstage.clock.now()
         # Of the answer the vendor's sample shows ``data.file_url`` alone.

@@ -6,6 +6,7 @@ come back or do not, as set, and its line on the invoice says so. How a job come
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections import Counter
 from dataclasses import asdict
@@ -36,6 +37,12 @@ class Desk(BaseDesk[Job, Upload, AitronosSettings]):
     def __init__(self, backstage: Backstage, settings: AitronosSettings) -> None:
         super().__init__(backstage, settings)
         self._spent: Counter[str] = Counter()
+        self._awaited: dict[str, asyncio.Event] = {}
+
+    async def wait_for(self, job: Job) -> None:
+        """Return when a job is over."""
+        if job.finished_at is None:
+            await self._awaited.setdefault(job.id, asyncio.Event()).wait()
 
     def submit(
         self, account: str, options: dict[str, Any], fate: dict[str, Any], *, audio_ms: int
@@ -80,7 +87,8 @@ class Desk(BaseDesk[Job, Upload, AitronosSettings]):
         line = InvoiceLine(
             provider=PROVIDER,
             provider_job_id=job.id,
-            attempt_token=find_attempt_token(job.audio_url),
+            # A file has no URL; our own pipeline's name of it is the attempt.
+            attempt_token=find_attempt_token(job.audio_url) or job.file_stem,
             audio_ms=job.audio_ms,
             amount_micros=job.synapses * _MICROS,
             currency=CURRENCY,
@@ -114,6 +122,8 @@ class Desk(BaseDesk[Job, Upload, AitronosSettings]):
             self._refund(job, job.synapses)
         told = {"error": error, "refunded": job.refunded} | write_said(job.said)
         self.write("finish", id=job.id, at=at, **told)
+        if job.id in self._awaited:
+            self._awaited.pop(job.id).set()
         self.announce(job, at)
 
     def _refund(self, job: Job, synapses: int) -> None:
@@ -145,6 +155,7 @@ class Desk(BaseDesk[Job, Upload, AitronosSettings]):
     def clear(self) -> None:
         """Forget everything."""
         self._spent.clear()
+        self._awaited.clear()
         super().clear()
 
     def resume(self, job: Job, at: float) -> None:

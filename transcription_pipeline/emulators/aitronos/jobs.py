@@ -34,6 +34,9 @@ class AitronosSettings(SpeechSettings, kw_only=True, forbid_unknown_fields=True,
     http_urls: Literal["refused", "loopback", "allowed"] = "loopback"
     """The service takes HTTPS alone, for audio and webhooks; addresses of this machine are taken
     without for tests."""
+    form: Literal["json", "multipart"] = "json"
+    """What a create request is: the pages' asynchronous one, or that of newer vendor packages, a
+    file that is answered with the words. Which of them is in service is not documented."""
     stubs: tuple[str, ...] = ("search", "redacted_audio", "upload")
     """Operations that answer 501, as the vendor's packages of 2026 say; the pages do not."""
     refresh_s: float = 10.0
@@ -58,7 +61,7 @@ class AitronosSettings(SpeechSettings, kw_only=True, forbid_unknown_fields=True,
     """Whether a failed job's synapses come back; not documented."""
     queue_s: float = 0.0
     """How long a job is queued before it is processed."""
-    webhook_secret: str = "whsec_emulated"
+    webhook_secret: str = "whsec_emulated"  # noqa: S105 - nobody else's
     """Key of a delivery's signature; empty: none is sent. A job's webhook is told no secret, so what
     signs its deliveries, if anything, is not documented."""
     drops_webhooks: bool = False
@@ -105,6 +108,12 @@ class Job:
         """The URL as it was submitted."""
         url: str = self.options["transcription_options"]["audio_url"]
         return url
+
+    @property
+    def file_stem(self) -> str | None:
+        """Name of the file of the multipart form, without extension; None in the other form."""
+        stem: str | None = self.options.get("file_stem")
+        return stem
 
     @property
     def is_diarized(self) -> bool:

@@ -1,4 +1,4 @@
-"""Receiving a file as ``multipart/form-data``, in the field ``file`` ("Upload audio").
+"""Receiving a file as ``multipart/form-data``: in the field ``file`` ("Upload audio"), or to be heard.
 
 The formats are those of the page; its limit of size is not documented, and neither is how the format
 is found out: nobody looks here. ``app.py`` calls this.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from dataclasses import dataclass
 from email import message_from_bytes
 from email.policy import HTTP
 from pathlib import Path
@@ -18,17 +19,31 @@ from transcription_pipeline.emulators.aitronos.jobs import Upload
 from transcription_pipeline.emulators.aitronos.refusals import Refusal
 
 
-async def receive_upload(request: Request, account: str, folder: Path | None) -> Upload:
-    """Take the file of one request, and keep it where there is a folder."""
+@dataclass(slots=True)
+class Form:
+    """What one request brought."""
+
+    upload: Upload
+    file_stem: str
+    fields: dict[str, str]
+
+
+async def receive_form(request: Request, field: str, account: str, folder: Path | None) -> Form:
+    """Take the file of one request and what stands beside it; keep it where there is a folder."""
     kind = request.headers.get("content-type", "")
     head = b"Content-Type: " + kind.encode("latin-1") + b"\r\n\r\n"
     message = message_from_bytes(head + await request.body(), policy=HTTP)
+    upload, stem, fields = None, "", {}
     for part in message.iter_parts() if message.is_multipart() else ():
-        if part.get_param("name", header="content-disposition") == "file":
-            content = part.get_payload(decode=True)
-            if isinstance(content, bytes):
-                return _keep(content, account, folder)
-    raise Refusal("VALIDATION_ERROR", "file is missing.")
+        name = str(part.get_param("name", header="content-disposition"))
+        content = part.get_payload(decode=True)
+        if name == field and isinstance(content, bytes):
+            upload, stem = _keep(content, account, folder), Path(part.get_filename("")).stem
+        elif isinstance(content, bytes):
+            fields[name] = content.decode("utf-8", "replace")
+    if upload is None:
+        raise Refusal("VALIDATION_ERROR", f"{field} is missing.")
+    return Form(upload, stem, fields)
 
 
 def _keep(content: bytes, account: str, folder: Path | None) -> Upload:
