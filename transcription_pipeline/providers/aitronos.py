@@ -67,7 +67,8 @@ from transcription_pipeline.providers.base import (
     Survey,
     Verdict,
 )
-from transcription_pipeline.providers.http import Patience, ProviderHttp
+from transcription_pipeline.providers.http import ProviderHttp
+from transcription_pipeline.providers.transport import Patience
 from transcription_pipeline.providers.webhooks import AITRONOS_EVENTS, make_aitronos_token
 
 __all__ = ["NAME", "OPTIONS", "SECRETS", "AitronosProvider", "find_problems", "open_provider"]

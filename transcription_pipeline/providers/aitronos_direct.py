@@ -50,8 +50,9 @@ from transcription_pipeline.providers.base import (
     Survey,
     Verdict,
 )
-from transcription_pipeline.providers.http import Patience, ProviderHttp
+from transcription_pipeline.providers.http import ProviderHttp
 from transcription_pipeline.providers.spool import Spool, write_durably
+from transcription_pipeline.providers.transport import Patience
 
 ANSWER_S = 600.0
 """How long words are waited for. The vendor's package gives up after 60 s, but who gives up may have

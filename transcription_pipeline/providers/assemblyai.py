@@ -55,7 +55,8 @@ from transcription_pipeline.providers.base import (
     Survey,
     Verdict,
 )
-from transcription_pipeline.providers.http import Patience, ProviderHttp
+from transcription_pipeline.providers.http import ProviderHttp
+from transcription_pipeline.providers.transport import Patience
 from transcription_pipeline.providers.webhooks import SECRET_HEADER
 
 __all__ = ["NAME", "OPTIONS", "SECRETS", "AssemblyAIProvider", "find_problems", "open_provider"]

@@ -44,7 +44,7 @@ from transcription_pipeline.providers.base import (
     Survey,
     Verdict,
 )
-from transcription_pipeline.providers.http import Patience, ProviderHttp
+from transcription_pipeline.providers.http import ProviderHttp
 from transcription_pipeline.providers.plaud_answers import (
     JOB_ID,
     NAME,
@@ -65,6 +65,7 @@ from transcription_pipeline.providers.plaud_options import (
 )
 from transcription_pipeline.providers.plaud_tokens import Tokens
 from transcription_pipeline.providers.plaud_uploads import Uploads
+from transcription_pipeline.providers.transport import Patience
 
 __all__ = ["NAME", "OPTIONS", "SECRETS", "PlaudProvider", "find_problems", "open_provider"]
 

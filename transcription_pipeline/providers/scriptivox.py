@@ -33,7 +33,6 @@ from transcription_pipeline.providers.base import (
     Survey,
     Verdict,
 )
-from transcription_pipeline.providers.http import Patience
 from transcription_pipeline.providers.scriptivox_answers import JOB_ID, judge_replay, observe_job
 from transcription_pipeline.providers.scriptivox_api import NAME, ScriptivoxApi
 from transcription_pipeline.providers.scriptivox_options import (
@@ -44,6 +43,7 @@ from transcription_pipeline.providers.scriptivox_options import (
     make_fields,
     price_job,
 )
+from transcription_pipeline.providers.transport import Patience
 
 __all__ = ["NAME", "OPTIONS", "SECRETS", "ScriptivoxProvider", "find_problems", "open_provider"]
 

@@ -22,7 +22,7 @@ from transcription_pipeline.errors import (
 )
 from transcription_pipeline.providers.answers import Response, redact
 from transcription_pipeline.providers.base import Submission, Verdict
-from transcription_pipeline.providers.http import Patience, ProviderHttp
+from transcription_pipeline.providers.http import ProviderHttp
 from transcription_pipeline.providers.scriptivox_answers import (
     BROKEN,
     JOB_ID,
@@ -30,6 +30,7 @@ from transcription_pipeline.providers.scriptivox_answers import (
     JobPage,
     judge,
 )
+from transcription_pipeline.providers.transport import Patience
 
 NAME = "scriptivox"
 BASE_URL = "https://api.scriptivox.com"

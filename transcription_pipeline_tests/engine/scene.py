@@ -25,7 +25,7 @@ from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline.pipeline import Written
 from transcription_pipeline.providers.assemblyai import SETTLE, AssemblyAIProvider
 from transcription_pipeline.providers.base import AudioDelivery, Provider
-from transcription_pipeline.providers.http import Patience
+from transcription_pipeline.providers.transport import Patience
 from transcription_pipeline.storage.folder import FolderStore
 from transcription_pipeline.storage.layout import BucketAddress
 from transcription_pipeline.storage.s3 import S3ObjectStore

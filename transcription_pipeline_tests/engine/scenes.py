@@ -17,10 +17,10 @@ from transcription_pipeline.domain.route import Route
 from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline.providers.aitronos import AitronosProvider
 from transcription_pipeline.providers.base import AudioDelivery, Provider
-from transcription_pipeline.providers.http import Patience
 from transcription_pipeline.providers.local import LocalProvider
 from transcription_pipeline.providers.plaud import PlaudProvider
 from transcription_pipeline.providers.scriptivox import ScriptivoxProvider
+from transcription_pipeline.providers.transport import Patience
 from transcription_pipeline_tests.audio.sample_set import FOLDER
 from transcription_pipeline_tests.engine.scene import Scene
 from transcription_pipeline_tests.s3_servers import S3Server

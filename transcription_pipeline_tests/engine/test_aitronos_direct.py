@@ -14,7 +14,7 @@ from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline.providers.aitronos_direct import AitronosDirectProvider
 from transcription_pipeline.providers.aitronos_options import make_headers
 from transcription_pipeline.providers.base import Provider
-from transcription_pipeline.providers.http import Patience
+from transcription_pipeline.providers.transport import Patience
 from transcription_pipeline_tests.engine.scene import Scene
 from transcription_pipeline_tests.s3_servers import S3Server
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import pytest
 
 from transcription_pipeline.emulators.server import EmulatorServer
-from transcription_pipeline.providers.http import Patience
+from transcription_pipeline.providers.transport import Patience
 from transcription_pipeline_tests.engine.scenes import PAID, open_scene, run_emulator
 from transcription_pipeline_tests.s3_servers import S3Server, find_free_port
 

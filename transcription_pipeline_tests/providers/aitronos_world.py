@@ -19,7 +19,7 @@ from transcription_pipeline.providers.base import (
     Submission,
     Verdict,
 )
-from transcription_pipeline.providers.http import Patience
+from transcription_pipeline.providers.transport import Patience
 from transcription_pipeline_tests.providers.fault_server import FaultServer, answer
 
 T = TypeVar("T")

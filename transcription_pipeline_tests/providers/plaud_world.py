@@ -15,8 +15,8 @@ import stamina
 
 from transcription_pipeline.domain.recording import AudioFacts
 from transcription_pipeline.providers.base import Audio, PaidRequest
-from transcription_pipeline.providers.http import Patience
 from transcription_pipeline.providers.plaud import PlaudProvider
+from transcription_pipeline.providers.transport import Patience
 from transcription_pipeline_tests.providers.fault_server import Exchange, FaultServer
 
 T = TypeVar("T")

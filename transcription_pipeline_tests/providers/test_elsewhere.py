@@ -12,7 +12,8 @@ import pytest
 
 from transcription_pipeline.errors import ProviderUnavailable, UnexpectedResponse
 from transcription_pipeline.providers.elsewhere import find_objection, is_public
-from transcription_pipeline.providers.http import Patience, ProviderHttp
+from transcription_pipeline.providers.http import ProviderHttp
+from transcription_pipeline.providers.transport import Patience
 from transcription_pipeline_tests.providers.fault_server import Act, FaultServer, answer
 
 REAL = "https://api.provider.example"

@@ -19,7 +19,8 @@ from transcription_pipeline.errors import (
     UnexpectedResponse,
 )
 from transcription_pipeline.providers.answers import Response
-from transcription_pipeline.providers.http import Patience, ProviderHttp
+from transcription_pipeline.providers.http import ProviderHttp
+from transcription_pipeline.providers.transport import Patience
 from transcription_pipeline_tests.providers import fault_server as faults
 from transcription_pipeline_tests.providers.fault_server import Act, FaultServer, answer, send
 

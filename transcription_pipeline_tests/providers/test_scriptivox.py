@@ -31,9 +31,9 @@ from transcription_pipeline.providers.base import (
     Submission,
     Verdict,
 )
-from transcription_pipeline.providers.http import Patience
 from transcription_pipeline.providers.scriptivox import ScriptivoxProvider
 from transcription_pipeline.providers.scriptivox_options import find_problems, make_fields
+from transcription_pipeline.providers.transport import Patience
 
 T = TypeVar("T")
 JOB_S = 60.0

@@ -1,0 +1,146 @@
+"""Where a worker crosses into the outside: each crossing has a number and a name, and may be its last.
+
+What belongs here: wrapping what a worker is given (stores, provider, database events), and the
+signal it sends itself at one crossing. What does not: which crossing that is (``families.py``).
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Pool, event
+
+from transcription_pipeline import ledger as ledger_package
+from transcription_pipeline.ledger.ledger import Ledger
+
+_LEDGER_FILES = str(Path(ledger_package.__file__).parent)
+AUDIO = ("list_page", "get_range", "iterate", "presign")
+LAKE = ("put", "put_file", "delete")
+PROVIDER = (
+    "upload", "submit", "observe", "survey", "collect", "reconcile", "fetch_files", "delete",
+)  # fmt: skip
+
+
+class Crossings:
+    """Counts the crossings of one process, writes their names down, and strikes at one of them."""
+
+    def __init__(self, log: Path, *, strike_at: int, signal: int) -> None:
+        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._strike_at = strike_at
+        self._signal = signal
+        self._count = 0
+        self._is_off = False
+        self._lock = threading.RLock()
+
+    def cross(self, name: str) -> None:
+        """Be here; the process may not come back."""
+        with self._lock:
+            if self._is_off:
+                return
+            self._count += 1
+            os.write(self._log, f"{name}\n".encode())
+            strikes = self._count == self._strike_at
+        if strikes:
+            os.kill(os.getpid(), self._signal)
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """Count nothing in this block: it is the harness's own doing."""
+        self._is_off = True
+        try:
+            yield
+        finally:
+            self._is_off = False
+
+    def watch_files(self, folder: Path) -> None:
+        """Cross whenever a finished file is about to get its name below ``folder``."""
+        root = str(folder)
+
+        def hear(what: str, arguments: tuple[Any, ...]) -> None:
+            if what in {"os.rename", "os.link"} and str(arguments[1]).startswith(root):
+                self.cross(f"{what} {_kind_of(str(arguments[1])[len(root) + 1 :])}")
+
+        sys.addaudithook(hear)
+
+    def watch_ledger(self) -> None:
+        """Cross before and after every COMMIT of every database opened from now on."""
+
+        def before(connection: Connection) -> None:
+            purpose = connection.info["purpose"] = _find_purpose()
+            self.cross(f"ledger {purpose}: before")
+
+        def after(_connection: Any, record: Any) -> None:
+            purpose = record.info.pop("purpose", None)
+            if purpose:
+                self.cross(f"ledger {purpose}: after")
+
+        event.listen(Engine, "commit", before)
+        event.listen(Pool, "checkin", after)
+
+
+class Watched:
+    """Anything, of which some methods are crossings before and after; the rest is passed through."""
+
+    def __init__(self, inner: Any, seam: str, names: tuple[str, ...], crossings: Crossings) -> None:
+        self._inner = inner
+        self._seam = seam
+        self._names = names
+        self._crossings = crossings
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if name not in self._names:
+            return found
+        if inspect.iscoroutinefunction(found):
+            return self._wrap_coroutine(f"{self._seam} {name}", found)
+        return self._wrap(f"{self._seam} {name}", found)
+
+    def _wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*arguments: Any, **named: Any) -> Any:
+            on = f"{name} {_kind_of(arguments[0])}" if self._seam == "lake" else name
+            self._crossings.cross(f"{on}: before")
+            answer = function(*arguments, **named)
+            self._crossings.cross(f"{on}: after")
+            return answer
+
+        return watched
+
+    def _wrap_coroutine(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        async def watched(*arguments: Any, **named: Any) -> Any:
+            self._crossings.cross(f"{name}: before")
+            answer = await function(*arguments, **named)
+            self._crossings.cross(f"{name}: after")
+            return answer
+
+        return watched
+
+
+def _kind_of(key: str) -> str:
+    """Return what a key is about, without what is this run's own."""
+    parts = key.removeprefix("lake/").split("/")
+    return "/".join(parts[: 2 if parts[0] == "tables" else 1]) if len(parts) > 1 else "file"
+
+
+def _find_purpose() -> str:
+    """Say what a transaction is for: the ledger's method that was called, and the changes in it."""
+    purpose, frame = "migrate", inspect.currentframe()
+    while frame is not None:
+        code, names = frame.f_code, frame.f_locals
+        if code.co_filename.startswith(_LEDGER_FILES) and isinstance(names.get("self"), Ledger):
+            purpose = code.co_name
+            if "changes" in names:
+                purpose = "+".join(dict.fromkeys(_name(change) for change in names["changes"]))
+        frame = frame.f_back
+    return purpose
+
+
+def _name(change: Any) -> str:
+    to_state = getattr(change, "to_state", None)
+    return f"to {to_state.value}" if to_state else type(change).__name__

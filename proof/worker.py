@@ -1,0 +1,135 @@
+"""One worker process: the real tools with watched seams, and one run over everything that is due.
+
+Forked from a server that has imported this (``lane.py``), so that it costs no start of Python. It
+does what ``tp run`` does; its order says where the world is, what time it is, and where it is struck.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from proof.crossings import AUDIO, LAKE, PROVIDER, Crossings, Watched
+from transcription_pipeline import pipeline
+from transcription_pipeline.composition import build_tools
+from transcription_pipeline.domain.wait_model import WaitModel
+from transcription_pipeline.settings import Settings
+from transcription_pipeline.tools import Tools
+
+FAST = 2_000.0
+"""Requests a second: no limit."""
+URL_LIFE_S = 3
+"""Real seconds: the S3 server's clock cannot be moved, so its URLs must die while we wait."""
+LEASE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What one worker is told."""
+
+    folder: Path
+    provider: str
+    bucket: str
+    s3_url: str
+    emulator_url: str
+    offset_s: float
+    """How far the world's clock is ahead of the machine's."""
+    log: Path
+    strike_at: int = 0
+    """Number of the crossing at which it sends itself ``signal``; 0: at none."""
+    signal: int = signal.SIGKILL
+
+
+def open_tools(order: Order) -> Tools:
+    """Open what the configuration of this small world describes, as ``tp`` does."""
+    pace: dict[str, dict[str, Any]] = {
+        "aitronos": {"requests_per_s": FAST, "look_s": 0.0},
+        "assemblyai": {"requests_per_s": FAST},
+        "plaud": {"requests_per_s": FAST},
+        "scriptivox": {"submits_per_s": FAST, "looks_per_s": FAST, "lists_per_s": FAST},
+    }
+    at = {"base_url": order.emulator_url, "poll_interval_s": 0.05}
+    providers: dict[str, Any] = {name: {**at, **limits} for name, limits in pace.items()}
+    providers["local"] = {"processes": 1, "spool": order.folder / "spool"}
+    words = ("assemblyai_api_key", "scriptivox_api_key", "aitronos_api_key", "plaud_client_id")
+    words += ("aitronos_organization_id", "plaud_secret_key", "plaud_api_key", "plaud_user_id")
+    settings = Settings(
+        storage={
+            "audio": f"s3://{order.bucket}/",
+            "lake": str(order.folder / "lake"),
+            "endpoint_url": order.s3_url,
+        },
+        ledger={"url": f"sqlite:///{order.folder}/ledger.db"},
+        runs={"lease_s": LEASE_S},
+        routes=[{"match": "**", "providers": [order.provider], "diarize": True}],
+        providers=providers,
+        secrets=dict.fromkeys(words, "proof-key"),
+    )
+    tools = build_tools(settings)
+    limits = replace(tools.limits[order.provider], url_expires_s=URL_LIFE_S, window_s=60.0)
+    offset = timedelta(seconds=order.offset_s)
+    return replace(
+        tools,
+        limits={order.provider: limits},
+        now=lambda: datetime.now(UTC) + offset,
+    )
+
+
+def watch(tools: Tools, crossings: Crossings) -> Tools:
+    """Return the same tools with every way out of the process watched."""
+    watched = partial(Watched, crossings=crossings)
+    return replace(
+        tools,
+        audio=watched(tools.audio, "audio", AUDIO),
+        lake=watched(tools.lake, "lake", LAKE),
+        make_provider={
+            name: lambda make=make: watched(make(), "provider", PROVIDER)
+            for name, make in tools.make_provider.items()
+        },
+    )
+
+
+def carry(tools: Tools) -> None:
+    """Discover, transcribe, write and catalogue until nothing is due or nothing moves."""
+    pipeline.discover(tools)
+    has_moved = True
+    while has_moved and (partitions := pipeline.list_due(tools)):
+        has_moved = False
+        for due in partitions:
+            report = uvloop.run(pipeline.transcribe(tools, due.day, due.provider))
+            written = pipeline.write(tools, due.day, due.provider)
+            has_moved |= bool(report and report.has_progress) or bool(written and written.published)
+    for day in tools.ledger.list_stale_days():
+        pipeline.write_catalogue(tools, day)
+
+
+def learn_fast_jobs() -> WaitModel:
+    """Return a model that has seen jobs of a twentieth of a second, so that nobody waits long."""
+    model = WaitModel()
+    for _ in range(30):
+        model.learn(1.0, 0.05)
+    return model
+
+
+def work(orders: Connection) -> None:
+    """Do one run as ordered; the process ends with it."""
+    order: Order = orders.recv()
+    with (order.folder / "worker.log").open("ab") as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+    crossings = Crossings(order.log, strike_at=order.strike_at, signal=order.signal)
+    crossings.watch_ledger()
+    crossings.watch_files(order.folder)
+    tools = open_tools(order)
+    with crossings.off():
+        tools.ledger.save_wait_model(order.provider, learn_fast_jobs())
+    carry(watch(tools, crossings))
+    tools.ledger.close()
