@@ -48,7 +48,8 @@ def test_a_held_attempt_names_the_next_command(world: World) -> None:
     told = world.tp("jobs", "--state", "held")
     assert f"tp resolve {job['attempt_id'][:12]} --charged {job['provider_job_id']}" in told
     assert "inbox/appointment.flac at assemblyai, sent 20" in told
-    assert " USD: stuck_past_deadline" in told
+    assert " USD: " in told
+    assert "stuck_past_deadline" in told
     assert "say one of" in world.tp("resolve", job["attempt_id"], code=2)
     world.emulator.advance(2_000)
     world.tp("resolve", job["attempt_id"], "--charged")
