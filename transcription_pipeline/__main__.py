@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from transcription_pipeline.cli.commands import commands
+from transcription_pipeline.cli.output import end_gently
 
 
 def main() -> None:
     """Run a command."""
+    end_gently()
     commands(prog_name="tp")
 
 

@@ -7,6 +7,7 @@ step of the pipeline. Every command module uses this one.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
@@ -54,6 +55,14 @@ def reports_errors(command: Callable[P, int | None]) -> Callable[P, None]:
         sys.exit(code)
 
     return wrapped
+
+
+def end_gently() -> None:
+    """Let SIGTERM, by which services and containers are stopped, do what Ctrl-C does.
+
+    Its default ends the process where it stands: a paid request on the wire would be in doubt.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def print_json(value: Any) -> None:

@@ -35,9 +35,7 @@ from transcription_pipeline.errors import (
     LeaseLost,
     LedgerBusy,
     LedgerNotOurs,
-    RequestRejected,
     TranscriptionPipelineError,
-    UnexpectedResponse,
 )
 from transcription_pipeline.ledger.changes import Lease
 from transcription_pipeline.ledger.group_commit import GroupCommit
@@ -236,13 +234,9 @@ class PartitionRun:
         assert attempt is not None
         is_late = attempt.deadline_at is not None and attempt.deadline_at < self._place.now()
         if attempt.state is _S.ACCEPTED and is_late:
-            try:
-                seen = await self._resuming.look_once_more(attempt)
-                if seen is not None:
-                    await self._collecting.settle(item, attempt, seen)
-            except (UnexpectedResponse, RequestRejected) as error:
-                # An answer that nobody could read by now; it may have been paid for.
-                await self._resuming.hold(attempt, "unreadable_past_deadline", str(error))
+            await self._resuming.end_late(
+                attempt, lambda seen: self._collecting.settle(item, attempt, seen)
+            )
         else:
             await self._see_through(item, attempt)
 

@@ -6,15 +6,21 @@ list, or with a proof that the request never arrived; ``partition_run.py`` goes 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 from transcription_pipeline.domain.job import Attempt, AttemptState
 from transcription_pipeline.engine.submitting import Submitting
 from transcription_pipeline.engine.workplace import Workplace
+from transcription_pipeline.errors import ProviderError, RequestRejected, UnexpectedResponse
 from transcription_pipeline.ledger.rows import WorkItem
 from transcription_pipeline.providers.answers import redact
 from transcription_pipeline.providers.base import Observation, Phase, Submission, Verdict
 
+OUTAGE = timedelta(days=1)
+"""A provider that does not answer for so long after a job's deadline leaves it to a person."""
 _S = AttemptState
 
 
@@ -49,18 +55,30 @@ class Resuming:
             return replace(item, attempt=None)
         return None
 
-    async def look_once_more(self, attempt: Attempt) -> Observation | None:
+    async def end_late(self, attempt: Attempt, settle: Callable[[Observation], Any]) -> None:
         """Look at a job past its deadline, which may have ended while nobody looked.
 
-        Returns what ends it; None when it is still not finished, and is held from now on.
+        ``settle`` keeps what it came to. What is not finished is held; so is what nobody can read by
+        now, which may have been paid for, and what a provider gone for a day cannot tell.
         """
-        seen = await self._place.provider.observe(attempt.provider_job_id or "")
-        if seen.phase is not Phase.RUNNING:
-            return seen
-        await self.hold(attempt, "stuck_past_deadline", f"last seen as {redact(seen.status)}")
-        return None
+        place = self._place
+        try:
+            seen = await place.provider.observe(attempt.provider_job_id or "")
+            if seen.phase is Phase.RUNNING:
+                await self._hold(
+                    attempt, "stuck_past_deadline", f"last seen as {redact(seen.status)}"
+                )
+            else:
+                await settle(seen)
+        except (UnexpectedResponse, RequestRejected) as error:
+            await self._hold(attempt, "unreadable_past_deadline", str(error))
+        except ProviderError as error:
+            is_over = place.now() >= (attempt.deadline_at or place.now()) + OUTAGE
+            if not (error.is_transient and is_over):
+                raise
+            await self._hold(attempt, "unreachable_past_deadline", str(error))
 
-    async def hold(self, attempt: Attempt, cause: str, detail: str) -> None:
+    async def _hold(self, attempt: Attempt, cause: str, detail: str) -> None:
         """Leave a job past its deadline to a person."""
         await self._place.move(attempt, _S.HELD, cause=cause, detail=detail)
         self._place.report.note("held", attempt.recording_id, cause)

@@ -20,6 +20,7 @@ _KNOWN: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
     "aitronos": (aitronos.FIELDS, ("transcription", "data")),
     "assemblyai": (ASSEMBLYAI_FIELDS, ()),
     "local": (local.FIELDS, ()),
+    "plaud": (plaud.FIELDS, ("data",)),
     "scriptivox": (scriptivox.FIELDS, ()),
 }
 

@@ -21,6 +21,8 @@ from transcription_pipeline.errors import NormaliseError
 from transcription_pipeline.normalise.decoding import decode
 
 NAME = "plaud"
+FIELDS = frozenset({"text", "language", "duration", "segments", "results", "embeddings", "error"})
+"""Known fields of ``data``; the last two are left unread."""
 MAX_DURATION_S = 48 * 3600
 """A day is the service's limit; a time far beyond any recording is an error, not a segment."""
 

@@ -25,6 +25,7 @@ from transcription_pipeline.errors import (
     JobUnknown,
     ProviderError,
     ProviderUnavailable,
+    RequestRejected,
     UnexpectedResponse,
 )
 from transcription_pipeline.provider_settings import AitronosSettings
@@ -224,7 +225,11 @@ class AitronosProvider(Exports):
         sent_at = attempt.sent_at or at
         unclear = 0
         for item in await self._books.list_around(sent_at):
-            job = await self._books.look_into(item.transcription_id)
+            try:
+                job = await self._books.look_into(item.transcription_id)
+            except (UnexpectedResponse, RequestRejected):
+                unclear += 1  # it cannot be read, so it may be ours
+                continue
             is_ours = belongs_to(job, attempt) if job else False
             if is_ours:
                 return Submission(Verdict.ACCEPTED, item.transcription_id, cause="found_in_list")

@@ -36,6 +36,7 @@ from transcription_pipeline.providers.base import (
     Audio,
     AudioDelivery,
     Capabilities,
+    Checkup,
     Cost,
     Observation,
     PaidRequest,
@@ -235,6 +236,12 @@ class PlaudProvider:
             detail=f"sent {sent_at:%Y-%m-%d %H:%M:%S} UTC, and no request can ask; compare the hours "
             "that Plaud's portal bills for that day, or ask Plaud for the jobs of that minute",
         )
+
+    async def check(self) -> Checkup:
+        """Mint the tokens, and look with the key at a job that there is not."""
+        await self._tokens.user.get()
+        await self.observe("none")
+        return Checkup(f"credentials, user and key are accepted in region {self.region}")
 
     async def delete(self, provider_job_id: str) -> bool:
         """Delete nothing: there is no such request. Plaud keeps answers for 7 days by default."""

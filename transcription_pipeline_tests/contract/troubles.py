@@ -23,6 +23,7 @@ KEY = "calls/a b+ü.wav"
 _ERRORS = {"scriptivox": {"error": "PROCESSING_ERROR"}}
 """What a job fails with; the others' default is one that is documented."""
 _URL_LIFE_S = 2
+"""Signatures name whole seconds, and Aitronos fetches before it answers the submit."""
 _QUEUE_S = 1_800.0
 _S = AttemptState
 
@@ -33,7 +34,9 @@ def nothing(scene: Scene) -> None:
 
 def submits(**rule: Any) -> Act:
     """Say what goes wrong with submits."""
-    return lambda scene: scene.emulator and scene.emulator.set_faults({"operation": "submit", **rule})
+    return lambda scene: (
+        scene.emulator and scene.emulator.set_faults({"operation": "submit", **rule})
+    )
 
 
 def submit_status(status: int, **rule: Any) -> Act:
@@ -164,7 +167,7 @@ def queue_past_the_url(scene: Scene) -> None:
 def let_begin(scene: Scene) -> None:
     """Let the job begin, now that its address is dead; the next one is fetched at once."""
     if scene.provider != "plaud":  # whose addresses die by the emulator's clock
-        time.sleep(_URL_LIFE_S + 0.2)
+        time.sleep(_URL_LIFE_S + 0.1)
     scene.limit(url_expires_s=60)
     if scene.provider == "assemblyai":
         scene.emulator.configure(concurrency=50)
@@ -183,5 +186,3 @@ def _submit_as_a_stranger(base_url: str) -> None:
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         assert answer.status == 200
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,3 +162,26 @@ def test_damaged_parts_are_uploaded_anew(scene: PlaudScene) -> None:
     assert scene.run().counts["stored"] == 1
     assert scene.emulator.request_counts()["presign"] == 2
     assert scene.count_charges() == 1
+
+
+@pytest.mark.parametrize("refused", [None, "token", "user_token", "get"])
+def test_a_checkup_tries_every_credential_and_costs_nothing(
+    scene: PlaudScene, refused: str | None
+) -> None:
+    """Client and secret, user, and key are each asked with; one that is refused is an error."""
+    if refused:
+        scene.emulator.set_faults({"action": "status", "operation": refused, "status": 401})
+
+    async def check() -> bool:
+        client = scene.tools.make_provider["plaud"]()
+        try:
+            return (await client.check()).is_well
+        finally:
+            await client.aclose()
+
+    if refused is None:
+        assert asyncio.run(check())
+    else:
+        with pytest.raises(AuthenticationFailed):
+            asyncio.run(check())
+    assert scene.count_charges() == 0

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from transcription_pipeline.errors import AuthenticationFailed
+from transcription_pipeline.providers.transport import Patience
 from transcription_pipeline_tests.engine.scene import Scene
+
+DAY_S = 24 * 3600.0
 
 FAULTS: dict[str, dict[str, Any]] = {
     "500": {"action": "status", "status": 500},
@@ -151,3 +154,20 @@ def test_more_jobs_than_one_page_shows_are_all_found(scene: Scene) -> None:
     assert counts["submit"] == 260
     assert counts["get"] < 2 * 260
     scene.assert_each_is_paid_once()
+
+
+def test_a_provider_that_stays_away_leaves_its_jobs_to_a_person(scene: Scene) -> None:
+    """A look that fails moves nothing, until a day after the job's deadline."""
+    scene.emulator.configure(job_s=10 * DAY_S)
+    scene.put_known(1)
+    scene.limit(window_s=0.5)
+    scene.run()
+    scene.emulator.set_faults({"action": "status", "status": 503})
+    scene.use(patience=Patience(retries=1, retry_wait_s=0.01))
+    scene.pass_time(DAY_S)
+    scene.run()
+    assert set(scene.attempt_states().values()) == {"accepted"}
+    scene.pass_time(DAY_S)
+    scene.run()
+    (job,) = scene.jobs().values()
+    assert (job["state"], job["cause"]) == ("held", "unreachable_past_deadline")
