@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing, suppress
 from pathlib import Path
 
 import click
@@ -74,9 +75,7 @@ def webhooks(host: str, port: int) -> int:
     if not secrets:
         names = sorted({name.upper() for name, _ in READERS.values()})
         raise ConfigurationError(f"none of {', '.join(names)} is set: no delivery could be proved")
-    ledger = open_ledger(settings)
-    try:
+    # Being stopped is how it ends.
+    with closing(open_ledger(settings)) as ledger, suppress(KeyboardInterrupt):
         serve(ledger, secrets, host, port, say=console.print)
-    finally:
-        ledger.close()
     return OK
