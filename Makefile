@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check audit ui bench bench-quick lock clean prerequisites
+.PHONY: demo test check audit ui bench bench-quick soak soak-quick mutations lock clean prerequisites
 
 demo: $(STAMP)
 	@$(BIN)/tp demo
@@ -39,6 +39,19 @@ bench: $(STAMP)
 
 bench-quick: $(STAMP)
 	@$(BIN)/python -m bench --quick
+
+# Kills workers everywhere, again and again, and compares with the providers' invoices.
+soak: $(STAMP)
+	@$(BIN)/python -m proof
+	@WRONG_BODIES=10000 $(BIN)/python -m pytest -q -n auto transcription_pipeline_tests/contract
+	@$(BIN)/python -m proof.mutations
+
+soak-quick: $(STAMP)
+	@$(BIN)/python -m proof --quick
+
+# Takes out each line that keeps money safe, one at a time: the tests must notice.
+mutations: $(STAMP)
+	@$(BIN)/python -m proof.mutations
 
 clean:
 	rm -rf .venv var build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,33 +31,29 @@ PROVIDER = (
 class Crossings:
     """Counts the crossings of one process, writes their names down, and strikes at one of them."""
 
-    def __init__(self, log: Path, *, strike_at: int, signal: int) -> None:
+    def __init__(self, log: Path, *, strike_at: int, signal_: int) -> None:
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._strike_at = strike_at
-        self._signal = signal
+        self._signal = signal_
         self._count = 0
-        self._is_off = False
+        self._transactions = 0
+        """Write transactions that are open in any thread."""
         self._lock = threading.RLock()
 
     def cross(self, name: str) -> None:
         """Be here; the process may not come back."""
         with self._lock:
-            if self._is_off:
-                return
             self._count += 1
             os.write(self._log, f"{name}\n".encode())
-            strikes = self._count == self._strike_at
+            strikes = 0 < self._strike_at <= self._count and not self._must_go_on()
+            if strikes:
+                self._strike_at = 0
         if strikes:
             os.kill(os.getpid(), self._signal)
 
-    @contextmanager
-    def off(self) -> Iterator[None]:
-        """Count nothing in this block: it is the harness's own doing."""
-        self._is_off = True
-        try:
-            yield
-        finally:
-            self._is_off = False
+    def _must_go_on(self) -> bool:
+        """Say whether this is no place to stop and stay: it would keep SQLite's only write lock."""
+        return self._signal == signal.SIGSTOP and self._transactions > 0
 
     def watch_files(self, folder: Path) -> None:
         """Cross whenever a finished file is about to get its name below ``folder``."""
@@ -72,15 +68,22 @@ class Crossings:
     def watch_ledger(self) -> None:
         """Cross before and after every COMMIT of every database opened from now on."""
 
+        def begin(connection: Connection) -> None:
+            if not connection.get_execution_options().get("is_read"):
+                connection.info["writes"] = True
+                self._transactions += 1
+
         def before(connection: Connection) -> None:
             purpose = connection.info["purpose"] = _find_purpose()
             self.cross(f"ledger {purpose}: before")
 
         def after(_connection: Any, record: Any) -> None:
+            self._transactions -= record.info.pop("writes", False)
             purpose = record.info.pop("purpose", None)
             if purpose:
                 self.cross(f"ledger {purpose}: after")
 
+        event.listen(Engine, "begin", begin)
         event.listen(Engine, "commit", before)
         event.listen(Pool, "checkin", after)
 

@@ -151,7 +151,7 @@ class _Outside:
 
     def play(self, seed: int, count: int) -> None:
         """Let the day pass, and the days after it in which doubts are cleared up."""
-        chance = random.Random(seed)  # noqa: S311 - reproducible, not secret
+        chance = random.Random(seed)
         for hour in range(HOURS):
             self.arrive(count * (hour + 1) // HOURS - self.arrived)
             self.emulator.set_faults(*_draw_faults(chance, hour))
@@ -190,7 +190,7 @@ class _Outside:
             list(workers.map(lambda seed: self._work_once(seed, is_cut_off=is_cut_off), seeds))
 
     def _work_once(self, seed: float, *, is_cut_off: bool) -> None:
-        chance = random.Random(seed)  # noqa: S311 - reproducible, not secret
+        chance = random.Random(seed)
         due = pipeline.list_due(self.tools)
         chance.shuffle(due)
         for partition in due:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,8 +20,8 @@ import uvloop
 
 from proof.crossings import AUDIO, LAKE, PROVIDER, Crossings, Watched
 from transcription_pipeline import pipeline
+from transcription_pipeline.cli.output import end_gently
 from transcription_pipeline.composition import build_tools
-from transcription_pipeline.domain.wait_model import WaitModel
 from transcription_pipeline.settings import Settings
 from transcription_pipeline.tools import Tools
 
@@ -29,6 +30,18 @@ FAST = 2_000.0
 URL_LIFE_S = 3
 """Real seconds: the S3 server's clock cannot be moved, so its URLs must die while we wait."""
 LEASE_S = 60.0
+SETTLE_S = 60.0
+"""After a URL's death; by the world's clock, and longer than any emulated list lags here."""
+SECRETS = {
+    "aitronos_api_key": "proof",
+    "aitronos_organization_id": "org_proof",
+    "assemblyai_api_key": "proof",
+    "plaud_api_key": "proof-key",
+    "plaud_client_id": "proof",
+    "plaud_secret_key": "proof-secret",
+    "plaud_user_id": "proof-user",
+    "scriptivox_api_key": "proof",
+}
 
 
 @dataclass(frozen=True)
@@ -51,16 +64,14 @@ class Order:
 def open_tools(order: Order) -> Tools:
     """Open what the configuration of this small world describes, as ``tp`` does."""
     pace: dict[str, dict[str, Any]] = {
-        "aitronos": {"requests_per_s": FAST, "look_s": 0.0},
-        "assemblyai": {"requests_per_s": FAST},
+        "aitronos": {"requests_per_s": FAST, "look_s": 0.0, "settle_s": SETTLE_S},
+        "assemblyai": {"requests_per_s": FAST, "settle_s": SETTLE_S},
         "plaud": {"requests_per_s": FAST},
         "scriptivox": {"submits_per_s": FAST, "looks_per_s": FAST, "lists_per_s": FAST},
     }
     at = {"base_url": order.emulator_url, "poll_interval_s": 0.05}
     providers: dict[str, Any] = {name: {**at, **limits} for name, limits in pace.items()}
     providers["local"] = {"processes": 1, "spool": order.folder / "spool"}
-    words = ("assemblyai_api_key", "scriptivox_api_key", "aitronos_api_key", "plaud_client_id")
-    words += ("aitronos_organization_id", "plaud_secret_key", "plaud_api_key", "plaud_user_id")
     settings = Settings(
         storage={
             "audio": f"s3://{order.bucket}/",
@@ -71,7 +82,7 @@ def open_tools(order: Order) -> Tools:
         runs={"lease_s": LEASE_S},
         routes=[{"match": "**", "providers": [order.provider], "diarize": True}],
         providers=providers,
-        secrets=dict.fromkeys(words, "proof-key"),
+        secrets=SECRETS,
     )
     tools = build_tools(settings)
     limits = replace(tools.limits[order.provider], url_expires_s=URL_LIFE_S, window_s=60.0)
@@ -85,16 +96,20 @@ def open_tools(order: Order) -> Tools:
 
 def watch(tools: Tools, crossings: Crossings) -> Tools:
     """Return the same tools with every way out of the process watched."""
-    watched = partial(Watched, crossings=crossings)
+    watched: Callable[..., Any] = partial(Watched, crossings=crossings)
     return replace(
         tools,
         audio=watched(tools.audio, "audio", AUDIO),
         lake=watched(tools.lake, "lake", LAKE),
         make_provider={
-            name: lambda make=make: watched(make(), "provider", PROVIDER)
+            name: partial(_open_watched, watched, make)
             for name, make in tools.make_provider.items()
         },
     )
+
+
+def _open_watched(watched: Callable[..., Any], make: Callable[[], Any]) -> Any:
+    return watched(make(), "provider", PROVIDER)
 
 
 def carry(tools: Tools) -> None:
@@ -111,25 +126,16 @@ def carry(tools: Tools) -> None:
         pipeline.write_catalogue(tools, day)
 
 
-def learn_fast_jobs() -> WaitModel:
-    """Return a model that has seen jobs of a twentieth of a second, so that nobody waits long."""
-    model = WaitModel()
-    for _ in range(30):
-        model.learn(1.0, 0.05)
-    return model
-
-
 def work(orders: Connection) -> None:
     """Do one run as ordered; the process ends with it."""
     order: Order = orders.recv()
     with (order.folder / "worker.log").open("ab") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
-    crossings = Crossings(order.log, strike_at=order.strike_at, signal=order.signal)
+    end_gently()
+    crossings = Crossings(order.log, strike_at=order.strike_at, signal_=order.signal)
     crossings.watch_ledger()
     crossings.watch_files(order.folder)
     tools = open_tools(order)
-    with crossings.off():
-        tools.ledger.save_wait_model(order.provider, learn_fast_jobs())
     carry(watch(tools, crossings))
     tools.ledger.close()

@@ -12,16 +12,16 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from itertools import count
 from pathlib import Path
+from shutil import copyfile
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
 from proof.worker import LEASE_S, URL_LIFE_S, Order, work
-from transcription_pipeline.domain.job import AttemptState
+from transcription_pipeline.domain.wait_model import WaitModel
 from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline.ledger.instants import from_text
 from transcription_pipeline.ledger.ledger import Ledger
@@ -30,13 +30,12 @@ PATIENCE_S = 90.0
 """A worker that is at it for longer hangs."""
 RUNS = 14
 """Workers after which a scenario must be over: the longest waits for proof, one doubt at a time."""
-_UNLIMITED: Mapping[str, Mapping[str, Any]] = {
+_UNLIMITED: Mapping[str, dict[str, Any]] = {
     "aitronos": {"refresh_s": 0.0},
     "assemblyai": {},
     "plaud": {"requests_per_min": 0, "tokens_per_min": 0},
     "scriptivox": {"limit_factor": 0.0},
 }
-_IN_DOUBT = {AttemptState.SENDING.value, AttemptState.AMBIGUOUS.value}
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["proof.preload"])
 
@@ -44,9 +43,10 @@ _forks.set_forkserver_preload(["proof.preload"])
 class Lane:
     """What scenarios use one after the other; several lanes work side by side."""
 
-    def __init__(self, s3_url: str, bucket: str) -> None:
+    def __init__(self, s3_url: str, bucket: str, empty_ledger: Path) -> None:
         self.s3_url = s3_url
         self.bucket = bucket
+        self.empty_ledger = empty_ledger
         self._emulators: dict[str, EmulatorServer] = {}
         self._stack = ExitStack()
 
@@ -55,11 +55,12 @@ class Lane:
         self._stack.close()
 
     @contextmanager
-    def open_world(self, provider: str) -> Iterator[World]:
+    def open_world(self, provider: str, kind: type[World] | None = None) -> Iterator[World]:
         """Make an empty world around a provider that has forgotten everything."""
         emulator = self._emulator(provider)
         with TemporaryDirectory(prefix=f"{provider}-") as folder:
-            world = World(self, provider, emulator, Path(folder))
+            world = (kind or World)(self, provider, emulator, Path(folder))
+            copyfile(self.empty_ledger, world.ledger_file)
             try:
                 yield world
             finally:
@@ -70,7 +71,7 @@ class Lane:
             return None
         if provider not in self._emulators:
             # It fetches what is paid for, so that a dead URL is what it is out there.
-            settings = {"job_s": 0.05, "word_count": 40, "fetch_audio": True}
+            settings: dict[str, Any] = {"job_s": 0.05, "word_count": 40, "fetch_audio": True}
             server = EmulatorServer(provider, **settings, **_UNLIMITED[provider])
             self._emulators[provider] = self._stack.enter_context(server)
         emulator = self._emulators[provider]
@@ -133,10 +134,19 @@ class World:
     exits: list[int] = field(default_factory=list)
     """Exit codes of the workers that ended, in that order."""
     _numbers: Iterator[int] = field(default_factory=count)
+    _urls_die_at: float = 0.0
+    """On the machine's monotonic clock."""
+    task: ClassVar[Any] = staticmethod(work)
+    """What a worker does with its order."""
 
     def __post_init__(self) -> None:
         if self.emulator:
             self.offset_s = self.emulator.control("clock")["now"] - time.time()
+
+    @property
+    def ledger_file(self) -> Path:
+        """Where the ledger is."""
+        return self.folder / "ledger.db"
 
     def prepare(self, strike_at: int = 0, signal_: int = signal.SIGKILL) -> Worker:
         """Fork a worker that waits for the word to begin."""
@@ -152,7 +162,7 @@ class World:
             signal=signal_,
         )
         ours, theirs = _forks.Pipe()
-        process = _forks.Process(target=work, args=(theirs,))
+        process = _forks.Process(target=self.task, args=(theirs,))
         process.start()
         theirs.close()
         worker = Worker(process, ours, order, process.pid or 0)
@@ -168,8 +178,20 @@ class World:
     def run(self, strike_at: int = 0, signal_: int = signal.SIGKILL) -> Worker:
         """Start a worker and wait for its end."""
         worker = self.start(strike_at, signal_)
-        self.exits.append(worker.wait())
+        self.wait_for(worker)
         return worker
+
+    def wait_for(self, worker: Worker) -> int:
+        """Wait for a worker's end; returns its exit code, below zero the signal that ended it."""
+        code = worker.wait()
+        self.exits.append(code)
+        self.note_urls(worker)
+        return code
+
+    def note_urls(self, worker: Worker) -> None:
+        """Remember when the URLs die that a worker may have signed, now that it signs no more."""
+        if any(name.startswith("audio presign") for name in worker.crossings):
+            self._urls_die_at = time.monotonic() + URL_LIFE_S + 0.5
 
     def run_until_quiet(self) -> None:
         """Start workers, letting time pass where nothing is due, until nothing is left to do."""
@@ -181,12 +203,12 @@ class World:
                 if rows and not busy and not ledger.list_stale_days():
                     return
             if busy:
-                self.pass_time(self._wait_s(busy), is_in_doubt=any(map(_is_in_doubt, busy)))
+                self.pass_time(self._wait_s(busy))
 
-    def pass_time(self, seconds: float, *, is_in_doubt: bool = False) -> None:
+    def pass_time(self, seconds: float) -> None:
         """Let time pass for everybody; signed URLs, which die by a real clock, die in it, too."""
-        if is_in_doubt and self.emulator and seconds > 0:
-            time.sleep(URL_LIFE_S + 0.5)
+        if seconds > 0:
+            time.sleep(max(0.0, self._urls_die_at - time.monotonic()))
         self.offset_s += seconds
         if self.emulator:
             self.emulator.advance(seconds)
@@ -198,11 +220,15 @@ class World:
     @contextmanager
     def open_ledger(self) -> Iterator[Ledger]:
         """Look into the ledger."""
-        ledger = Ledger.open(f"sqlite:///{self.folder}/ledger.db")
+        ledger = Ledger.open(f"sqlite:///{self.ledger_file}")
         try:
             yield ledger
         finally:
             ledger.close()
+
+    def read_log(self) -> str:
+        """Return what the workers said."""
+        return (self.folder / "worker.log").read_text(errors="replace")
 
     def end(self) -> None:
         """End every worker that is left."""
@@ -214,22 +240,27 @@ class World:
             worker.orders.close()
 
     def _wait_s(self, busy: list[dict[str, Any]]) -> float:
+        """Say how long nothing is due: until a retry, or the deadline of what is waited for."""
         now = time.time() + self.offset_s
-        waits = []
-        for row in busy:
-            due = from_text(row["scheduled_at"])
-            if due is None:
-                due = from_text(row["attempt_deadline_at"])
-            waits.append(due.timestamp() - now if due else 0.0)
-        wait_s = max(0.0, min(waits))
-        return wait_s + timedelta(seconds=1).total_seconds() if wait_s else 0.0
+        instants = [
+            from_text(row["scheduled_at"] or row["attempt_deadline_at"] or "1970-01-01T00:00:00Z")
+            for row in busy
+        ]
+        wait_s = min(instant.timestamp() for instant in instants) - now
+        return wait_s + 1 if wait_s > 0 else 0.0
 
 
-def _is_in_doubt(row: dict[str, Any]) -> bool:
-    return row["attempt_state"] in _IN_DOUBT
+def make_empty_ledger(file: Path) -> None:
+    """Make a ledger that knows nothing but that jobs are quick, so that nobody waits long."""
+    model = WaitModel()
+    for _ in range(30):
+        model.learn(1.0, 0.05)
+    with closing(Ledger.open(f"sqlite:///{file}")) as ledger:
+        for provider in (*_UNLIMITED, "local"):
+            ledger.save_wait_model(provider, model)
 
 
-def read_environment() -> None:
+def set_environment() -> None:
     """Give every process the S3 server's credentials, and nobody's real ones."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
