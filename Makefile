@@ -43,6 +43,7 @@ bench-quick: $(STAMP)
 # Kills workers everywhere, again and again, and compares with the providers' invoices.
 soak: $(STAMP)
 	@$(BIN)/python -m proof
+	@$(BIN)/python -m proof.day
 	@WRONG_BODIES=10000 $(BIN)/python -m pytest -q -n auto transcription_pipeline_tests/contract
 	@$(BIN)/python -m proof.mutations
 

@@ -7,6 +7,7 @@ end the provider's own invoice is read: every recording once, or held where nobo
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import random
 import time
@@ -17,8 +18,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from proof.world import set_environment
 from transcription_pipeline import pipeline
 from transcription_pipeline.domain.job import make_attempt_id
 from transcription_pipeline.domain.recording import AudioFacts, AudioObject
@@ -253,3 +256,32 @@ def _draw_faults(chance: random.Random, hour: int) -> list[dict[str, Any]]:
         for operation in ("get", "list", "observe", "submit")
     ]
     return lost + shares
+
+
+def main() -> int:
+    """Play ``seeds`` days of ``count`` recordings at each provider and print a line for each."""
+    parser = argparse.ArgumentParser(prog="python -m proof.day", description=main.__doc__)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--count", type=int, default=10_000)
+    arguments = parser.parse_args()
+    set_environment()
+    is_well = True
+    print(
+        f"{'provider':<12}{'seed':>5}{'recordings':>12}{'lost':>6}{'twice':>7}{'held':>6}{'s':>8}"
+    )
+    for provider in PROVIDERS:
+        for seed in range(arguments.seeds):
+            with TemporaryDirectory(prefix="day-") as folder:
+                day = simulate(provider, seed, arguments.count, Path(folder))
+            counts = (len(day.lost), len(day.paid_twice), day.held.total())
+            print(
+                f"{provider:<12}{seed:>5}{day.recordings:>12}{counts[0]:>6}{counts[1]:>7}"
+                f"{counts[2]:>6}{day.seconds:>8.1f}",
+                flush=True,
+            )
+            is_well &= not (day.lost or day.paid_twice or day.wrongly_held)
+    return 0 if is_well else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
