@@ -10,14 +10,16 @@ import argparse
 import json
 import random
 import sys
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from proof.families import Scenario
 from proof.plan import FULL, PROVIDERS, QUICK, list_naive_scenarios, list_scenarios
 from proof.playing import LANES, open_theatre
-from proof.report import Report, print_report
+from proof.report import Report, describe, print_report
 from proof.world import set_environment
+from transcription_pipeline.cli.output import end_gently
 from transcription_pipeline_tests.s3_servers import run_ministack
 
 
@@ -32,6 +34,7 @@ def main() -> int:
     parser.add_argument("--lanes", type=int, default=LANES, help="scenarios side by side")
     arguments = parser.parse_args()
     set_environment()
+    end_gently()  # what was played by then is reported
     report = Report()
     wanted = [name for name in arguments.only.split(",") if name] or PROVIDERS
     size = QUICK if arguments.quick else FULL
@@ -47,15 +50,19 @@ def main() -> int:
         scenarios += list_naive_scenarios(size, random.Random(arguments.seed))
         if arguments.family:
             scenarios = [one for one in scenarios if one.family == arguments.family]
-        for number, outcome in enumerate(theatre.play(scenarios), 1):
-            report.add(outcome)
-            print(f"\r{number}/{len(scenarios)}", end="", file=sys.stderr, flush=True)
+        played = 0
+        with suppress(KeyboardInterrupt), closing(theatre.play(scenarios)) as outcomes:
+            for played, outcome in enumerate(outcomes, 1):
+                report.add(outcome)
+                if outcome.is_ours and not outcome.is_well:
+                    print(f"\r{describe(outcome)}", file=sys.stderr)
+                print(f"\r{played}/{len(scenarios)}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     if arguments.json:
         print(json.dumps(report.as_json(), indent=1))
     else:
         print_report(report)
-    return 0 if report.is_well else 1
+    return 0 if report.is_well and played == len(scenarios) else 1
 
 
 if __name__ == "__main__":

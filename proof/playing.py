@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -38,12 +38,15 @@ class Theatre:
                 self._calm[provider] = observe_calm(world)
         return self._calm[provider]
 
-    def play(self, scenarios: Iterable[Scenario]) -> Iterator[Outcome]:
-        """Play all scenarios; outcomes come as they end."""
-        with ThreadPoolExecutor(self._count) as threads:
+    def play(self, scenarios: Iterable[Scenario]) -> Generator[Outcome, None, None]:
+        """Play all scenarios; outcomes come as they end, and what has not begun by then may not."""
+        threads = ThreadPoolExecutor(self._count)
+        try:
             playing = [threads.submit(self.play_one, scenario) for scenario in scenarios]
             for ended in as_completed(playing):
                 yield ended.result()
+        finally:
+            threads.shutdown(cancel_futures=True)
 
     def play_one(self, scenario: Scenario) -> Outcome:
         """Play one scenario to its end."""
@@ -54,7 +57,10 @@ class Theatre:
         kind = World if scenario.is_ours else NaiveWorld
         started_at = time.monotonic()
         with self._lane() as lane, lane.open_world(scenario.provider, kind) as world:
-            scenario.act(world, outcome)
+            try:
+                scenario.act(world, outcome)
+            except TimeoutError as error:
+                outcome.lost.append(str(error))
             if isinstance(world, NaiveWorld):
                 judge_naively(world, outcome)
             elif calm:

@@ -32,8 +32,9 @@ class Report:
     causes: Counter[str] = field(default_factory=Counter)
     """Why recordings were held: provider and cause → recordings."""
     failures: list[Outcome] = field(default_factory=list)
+    naive_scenarios: int = 0
     naive_paid_twice: int = 0
-    """Scenarios in which the naive client was caught; without any the harness proves nothing."""
+    """Scenarios in which the naive client was caught: without any the harness proves nothing."""
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
@@ -47,12 +48,15 @@ class Report:
         self.causes.update({f"{outcome.provider}: {why}": n for why, n in outcome.held.items()})
         if outcome.is_ours and not outcome.is_well:
             self.failures.append(outcome)
-        self.naive_paid_twice += bool(outcome.paid_twice) and not outcome.is_ours
+        if not outcome.is_ours:
+            self.naive_scenarios += 1
+            self.naive_paid_twice += bool(outcome.paid_twice)
 
     @property
     def is_well(self) -> bool:
         """Whether the pipeline lost nothing and paid nothing twice, and the naive client did."""
-        return not self.failures and self.naive_paid_twice > 0
+        is_caught = self.naive_paid_twice > 0 or self.naive_scenarios == 0
+        return not self.failures and is_caught
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values."""
@@ -74,7 +78,7 @@ def print_report(report: Report) -> None:
     for why, count in sorted(report.causes.items()):
         print(f"held, {why}: {count} recordings")
     for outcome in report.failures:
-        _print_failure(outcome)
+        print(describe(outcome))
 
 
 def _print_columns(lines: list[tuple[str, ...]]) -> None:
@@ -85,7 +89,7 @@ def _print_columns(lines: list[tuple[str, ...]]) -> None:
             print("  ".join("-" * width for width in widths))
 
 
-def _print_failure(outcome: Outcome) -> None:
-    print(f"FAILED {outcome.family}, {outcome.provider}, {outcome.title}")
-    for problem in (*outcome.lost, *outcome.paid_twice):
-        print(f"    {problem}")
+def describe(outcome: Outcome) -> str:
+    """Name a failure: the scenario, and what is wrong after it."""
+    problems = (*outcome.lost, *outcome.paid_twice)
+    return f"FAILED {outcome.family}, {outcome.provider}, {outcome.title}: {'; '.join(problems)}"
