@@ -170,6 +170,7 @@ def build_limits(settings: Settings, provider: str) -> RunLimits:
         lease_s=runs.lease_s,
         url_expires_s=settings.storage.url_expires_s,
         max_attempts=runs.max_attempts,
+        reserve_bytes=runs.reserve_mib << 20,
         poll_interval_s=getattr(account, "poll_interval_s", 0.5),
         cap_micros=budget.per_day.micros if budget else None,
     )

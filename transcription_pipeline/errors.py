@@ -19,6 +19,7 @@ Everybody may import this module; it imports nothing of ours.
     ├── StorageError
     │   ├── ObjectNotFound
     │   ├── ObjectChanged                 a conditional request found another version
+    │   ├── DiskFull                      too little room to keep what would be paid for
     │   └── StorageUnavailable   ~
     ├── LedgerError
     │   ├── IllegalTransition
@@ -184,6 +185,10 @@ class ObjectNotFound(StorageError):
 
 class ObjectChanged(StorageError):
     """A conditional request found another version of the object, or one where none was expected."""
+
+
+class DiskFull(StorageError):
+    """A disk of this machine has less room than is kept in reserve; nothing paid is sent."""
 
 
 class StorageUnavailable(StorageError):

@@ -81,6 +81,8 @@ class RunSettings(Section):
     lease_s: float = Field(default=60.0, ge=5)
     max_attempts: int = Field(default=3, ge=1, le=10)
     """Submissions per job at most, and only after failures that cost nothing."""
+    reserve_mib: int = Field(default=512, ge=0)
+    """Nothing paid is sent while a disk of the ledger or the lake has less room than this."""
 
 
 class RouteSettings(Section):

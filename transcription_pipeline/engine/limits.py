@@ -25,3 +25,5 @@ class RunLimits:
     """Between looks at the list: half of it is how late a finished job is noticed, on average."""
     cap_micros: int | None = None
     """What the provider may cost per UTC day; None: no limit."""
+    reserve_bytes: int = 0
+    """Nothing paid is sent while a disk of ours has less room than this."""

@@ -31,6 +31,7 @@ from transcription_pipeline.engine.workplace import Workplace
 from transcription_pipeline.errors import (
     AuthenticationFailed,
     ConfigurationError,
+    DiskFull,
     IllegalTransition,
     LeaseLost,
     LedgerBusy,
@@ -53,7 +54,14 @@ GRACE_S = 600.0
 """A provider may not know a job yet that it just accepted (eventual consistency)."""
 HEAR_S = 0.3
 """How often the ledger is asked for webhooks, where a route wants them."""
-_FATAL = (LeaseLost, LedgerBusy, LedgerNotOurs, AuthenticationFailed, ConfigurationError)
+_FATAL = (
+    LeaseLost,
+    LedgerBusy,
+    LedgerNotOurs,
+    DiskFull,
+    AuthenticationFailed,
+    ConfigurationError,
+)
 """Trouble that is not one recording's: the run ends."""
 _S = AttemptState
 _Story = Callable[[WorkItem], Awaitable[None]]
@@ -76,7 +84,8 @@ class PartitionRun:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         claim = Claim(ledger, lake)
-        self._place = Workplace(ledger, provider, audio, lake, lease, limits, now, claim)
+        folders = [folder for folder in (ledger.folder, lake.make_staging_folder()) if folder]
+        self._place = Workplace(ledger, provider, audio, lake, lease, limits, now, claim, folders)
         slots = math.ceil(provider.capabilities.concurrency * WINDOW_FACTOR)
         self._slots = Slots(slots)
         self._preparing = Preparing(self._place)
@@ -99,6 +108,7 @@ class PartitionRun:
             LeaseLost: another worker took over; nothing of its work was touched.
             AuthenticationFailed: the provider refuses the credentials; its gate is closed.
             LedgerBusy: the ledger took no writes for minutes.
+            DiskFull: there is too little room to keep what would be paid for; nothing was sent.
             LedgerNotOurs: the lake belongs to another ledger, or a newer copy of it; nothing was sent.
         """
         place, name = self._place, self._place.provider.name
@@ -122,7 +132,7 @@ class PartitionRun:
                 await place.in_thread(self._check_signatures)
                 work = await place.in_thread(place.ledger.list_work, day, name, place.now())
                 place.report.due = len(work)
-                place.closed_gate = await place.in_thread(place.ledger.find_gate, name, place.now())
+                await self._look_at_gate()
                 hears = any('"webhook":' in item.job.options_json for item in work)
                 await self._carry_all(deque(work), hears_webhooks=hears)
         except TimeoutError:
@@ -137,6 +147,14 @@ class PartitionRun:
             # A paid request that is on the wire is waited for, whatever ended the run.
             await self._submitting.let_land()
             await place.in_thread(place.claim.release)
+
+    async def _look_at_gate(self) -> None:
+        place = self._place
+        here = place.provider.name, place.now()
+        place.closed_gate = await place.in_thread(place.ledger.find_gate, *here)
+        was_closed_for = await place.in_thread(place.ledger.find_lapsed_gate, *here)
+        if was_closed_for:
+            await self._submitting.try_again(was_closed_for)
 
     def _check_signatures(self) -> None:
         place = self._place

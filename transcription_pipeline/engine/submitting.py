@@ -15,9 +15,10 @@ from typing import Any
 
 from transcription_pipeline.domain.job import Attempt, AttemptState, make_attempt_id
 from transcription_pipeline.domain.recording import Recording
+from transcription_pipeline.engine.room import check_room
 from transcription_pipeline.engine.trust import Trust
-from transcription_pipeline.engine.workplace import RETRY_AFTER, Workplace
-from transcription_pipeline.errors import BudgetExceeded
+from transcription_pipeline.engine.workplace import BREAKER, RETRY_AFTER, Workplace
+from transcription_pipeline.errors import AuthenticationFailed, BudgetExceeded, ProviderError
 from transcription_pipeline.ledger.changes import Change, OpenAttempt, Postpone, Saw
 from transcription_pipeline.ledger.rows import WorkItem
 from transcription_pipeline.providers.base import Audio, AudioDelivery, Submission, Verdict
@@ -44,8 +45,27 @@ class Submitting:
 
     def __init__(self, place: Workplace, *, slots: int) -> None:
         self._place = place
-        self._trust = Trust(min(AT_ONCE, slots))
+        self._most = min(AT_ONCE, slots)
+        self._trust = Trust(self._most)
+        self._is_on_trial = False
+        """Whether the gate was closed, and nothing was accepted since."""
         self._on_the_wire: set[asyncio.Task[tuple[Attempt, Submission]]] = set()
+
+    async def try_again(self, closed_for: str) -> None:
+        """Ask a provider whose gate was closed something free, before it is sent anything paid.
+
+        If that goes wrong the gate stays closed; if not, one paid request goes first.
+        """
+        place = self._place
+        try:
+            is_well = (await place.provider.check()).is_well
+        except AuthenticationFailed:
+            closed_for, is_well = "auth", False
+        except ProviderError:
+            is_well = False
+        if not is_well:
+            await place.close_gate(closed_for)
+        self._trust, self._is_on_trial = Trust(self._most, at_first=1), True
 
     async def submit(self, item: WorkItem) -> Attempt | None:
         """Hand the audio over and send the paid request, again where that is proved to be safe.
@@ -187,6 +207,7 @@ class Submitting:
     ) -> tuple[Attempt, Submission]:
         place = self._place
         if not place.provider.capabilities.is_free:
+            check_room(place.folders, place.limits.reserve_bytes)
             await place.in_thread(place.claim.hold)
         request = place.provider.make_request(attempt.attempt_id, audio, item.job.options)
         sent_at, life = place.now(), timedelta(seconds=place.limits.url_expires_s)
@@ -259,9 +280,14 @@ class Submitting:
         """Trust the provider more or less, and close its gate when it must be."""
         if told.verdict is Verdict.ACCEPTED:
             self._trust.gain()
+            if self._is_on_trial:
+                self._is_on_trial = False
+                await self._place.in_thread(
+                    self._place.ledger.open_gate, self._place.provider.name
+                )
         elif told.verdict is Verdict.AMBIGUOUS:
             self._trust.lose()
-        gate = told.gate or ("breaker" if self._trust.is_lost else None)
+        gate = told.gate or (BREAKER if self._trust.is_lost else None)
         if gate:
             await self._place.close_gate(gate)
             self._trust.let_all_through()

@@ -12,16 +12,16 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-AT_FIRST = 5
+AT_FIRST = 3
 """On the wire before anything was accepted; also the doubts in a row after which nothing is sent."""
 
 
 class Trust:
     """The way through which paid requests go, first come first served."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, at_first: int = AT_FIRST) -> None:
         self._most = most
-        self._allowed = min(AT_FIRST, most)
+        self._at_first = self._allowed = min(at_first, most)
         self._sending = 0
         self._doubts = 0
         self._is_open_to_all = False
@@ -30,7 +30,7 @@ class Trust:
     @property
     def is_lost(self) -> bool:
         """Whether so many answers in a row were lost that the provider is better left alone."""
-        return self._doubts >= AT_FIRST
+        return self._doubts >= self._at_first
 
     @asynccontextmanager
     async def one_request(self) -> AsyncIterator[None]:

@@ -8,10 +8,11 @@ and ``partition_run.py`` makes one workplace for all of them. Everything that bl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 from transcription_pipeline.domain.job import Attempt, AttemptState, JobState
@@ -29,7 +30,12 @@ THREADS = 16
 """For blocking work: bucket reads, lake writes, questions to the ledger."""
 RETRY_AFTER = timedelta(seconds=30)
 """First pause after a failure that cost nothing; doubles with every attempt."""
+BREAKER = "breaker"
+"""The gate that closes after lost answers; ``auth`` and ``funds`` wait for a person."""
 GATE_CLOSED = timedelta(minutes=10)
+"""After that the account is asked something free, and then one paid request goes first."""
+BREAKER_OPEN = timedelta(minutes=5)
+"""The same after an outage, which ends without anybody's doing."""
 _BUSY_PAUSES_S = (1.0, 5.0, 15.0)
 """What was seen of a paid request must be kept: a locked ledger is asked again before giving up."""
 _ATTEMPT_FIELDS = frozenset(Attempt.__slots__)
@@ -52,6 +58,8 @@ class Workplace:
     limits: RunLimits
     now: Callable[[], datetime]
     claim: Claim
+    folders: Sequence[Path]
+    """Where this machine keeps ledger and lake, so far as they are here."""
     report: RunReport = field(default_factory=RunReport)
     write: Callable[..., Awaitable[None]] = _before_the_writer
     """The group commit of this run; use ``commit``."""
@@ -125,8 +133,7 @@ class Workplace:
         if self.closed_gate is None:
             self.closed_gate = reason
             at = self.now()
+            until = at + (BREAKER_OPEN if reason == BREAKER else GATE_CLOSED)
             await self.in_thread(
-                lambda: self.ledger.close_gate(
-                    self.provider.name, reason, until=at + GATE_CLOSED, at=at
-                )
+                lambda: self.ledger.close_gate(self.provider.name, reason, until=until, at=at)
             )

@@ -44,6 +44,9 @@ class Ledger(LedgerDecisions):
     def __init__(self, engine: Engine, seal: Seal | None = None) -> None:
         self._engine = engine
         self.seal = seal or Seal(key=None, key_file=None)
+        on_disk = engine.dialect.name == "sqlite" and engine.url.database
+        self.folder = Path(engine.url.database or "").resolve().parent if on_disk else None
+        """Where this machine keeps it; None in memory and on a server."""
 
     @classmethod
     def open(cls, url: str, *, key: str | None = None) -> Ledger:

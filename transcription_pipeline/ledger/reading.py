@@ -204,6 +204,13 @@ class LedgerReading(LedgerOverview):
         with self._read() as connection:
             return connection.execute(query).scalar()
 
+    def find_lapsed_gate(self, provider: str, at: datetime) -> str | None:
+        """Return why the provider got no paid request until a while ago, and none was accepted since."""
+        c = schema.gates.c
+        query = select(c.reason).where(c.provider == provider, c.until_at <= to_text(at))
+        with self._read() as connection:
+            return connection.execute(query).scalar()
+
     def find_wait_model(self, provider: str) -> WaitModel | None:
         """Return what was learned of the provider's pace, if anything."""
         c = schema.wait_models.c

@@ -96,44 +96,6 @@ def test_a_long_wait_is_a_due_instant_and_not_a_sleep(scene: Scene) -> None:
     scene.assert_each_is_paid_once()
 
 
-@pytest.mark.parametrize(("status", "reason"), [(401, "auth"), (402, "funds")])
-def test_a_closed_gate_costs_a_few_requests_and_no_attempt(
-    scene: Scene, status: int, reason: str
-) -> None:
-    """No credentials, or no money: the jobs wait unsent, and go on when the gate opens."""
-    scene.put_known(20)
-    scene.emulator.set_faults({"action": "status", "status": status, "operation": "submit"})
-    report = scene.run()
-    assert report.counts["gated"] == 20
-    assert not report.has_progress
-    assert scene.tools.ledger.find_gate("assemblyai", scene.tools.now()) == reason
-    assert scene.emulator.request_counts()["submit"] <= 5
-    assert set(scene.attempt_states().values()) <= {"intent", None}
-    scene.emulator.set_faults()
-    assert scene.run().counts == {"gated": 20}
-    assert scene.emulator.request_counts()["submit"] <= 5
-    scene.pass_time(601)
-    assert scene.run().counts["stored"] == 20
-    scene.assert_each_is_paid_once()
-
-
-def test_a_bad_hour_costs_five_doubts(scene: Scene) -> None:
-    """After five lost answers in a row the provider is left alone."""
-    scene.put_known(40)
-    scene.emulator.set_faults({"action": "status", "status": 502, "operation": "submit"})
-    report = scene.run()
-    assert scene.emulator.request_counts()["submit"] == 5
-    assert report.counts["ambiguous"] == 5
-    assert report.counts["gated"] == 35
-    assert scene.tools.ledger.find_gate("assemblyai", scene.tools.now()) == "breaker"
-    scene.emulator.set_faults()
-    scene.pass_time(601)
-    assert scene.run().counts["stored"] == 35
-    scene.pass_time(PROOF_S)
-    assert scene.run().counts["stored"] == 5
-    scene.assert_each_is_paid_once()
-
-
 def test_a_refused_request_fails_its_recording_alone(scene: Scene) -> None:
     """HTTP 400 is the provider's last word on one recording."""
     scene.put_known(4)
