@@ -1,21 +1,26 @@
 """Where a worker crosses into the outside: each crossing has a number and a name, and may be its last.
 
-What belongs here: wrapping what a worker is given (stores, provider, database events), and the
-signal it sends itself at one crossing. What does not: which crossing that is (``families.py``).
+What belongs here: wrapping what a worker is given (stores, provider, database), and what befalls it
+at one crossing. What does not: which crossing that is (``families.py``).
 """
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
+import resource
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Pool, event
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine.default import DefaultDialect
 
 from transcription_pipeline import ledger as ledger_package
 from transcription_pipeline.ledger.ledger import Ledger
@@ -28,32 +33,51 @@ PROVIDER = (
 )  # fmt: skip
 
 
+class Strike(Enum):
+    """What befalls a worker at a crossing."""
+
+    KILL = signal.SIGKILL
+    STOP = signal.SIGSTOP
+    TERM = signal.SIGTERM
+    FAILED_CALL = "failed call"  # this one call fails: before it did anything, or after it did all
+    DISK_FULL = "disk full"  # from here on no file of this process grows any more
+
+
 class Crossings:
     """Counts the crossings of one process, writes their names down, and strikes at one of them."""
 
-    def __init__(self, log: Path, *, strike_at: int, signal_: int) -> None:
+    def __init__(self, log: Path, *, strike_at: int, strike: Strike) -> None:
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._strike_at = strike_at
-        self._signal = signal_
+        self._strike = strike
+        self._is_full = False
         self._count = 0
         self._transactions = 0
         """Write transactions that are open in any thread."""
         self._lock = threading.RLock()
 
-    def cross(self, name: str) -> None:
-        """Be here; the process may not come back."""
+    def cross(self, name: str, failure: Exception | None = None) -> None:
+        """Be here; the process may not come back. ``failure`` is how a call fails here."""
         with self._lock:
             self._count += 1
-            os.write(self._log, f"{name}\n".encode())
+            if not self._is_full:
+                os.write(self._log, f"{name}\n".encode())
             strikes = 0 < self._strike_at <= self._count and not self._must_go_on()
             if strikes:
                 self._strike_at = 0
-        if strikes:
-            os.kill(os.getpid(), self._signal)
+        if not strikes:
+            return
+        if self._strike is Strike.FAILED_CALL:
+            raise failure or OSError(errno.EIO, "a failed call")
+        if self._strike is Strike.DISK_FULL:
+            self._is_full = True
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        else:
+            os.kill(os.getpid(), self._strike.value)
 
     def _must_go_on(self) -> bool:
         """Say whether this is no place to stop and stay: it would keep SQLite's only write lock."""
-        return self._signal == signal.SIGSTOP and self._transactions > 0
+        return self._strike is Strike.STOP and self._transactions > 0
 
     def watch_files(self, folder: Path) -> None:
         """Cross whenever a finished file is about to get its name below ``folder``."""
@@ -67,25 +91,23 @@ class Crossings:
 
     def watch_ledger(self) -> None:
         """Cross before and after every COMMIT of every database opened from now on."""
+        commit = DefaultDialect.do_commit
 
-        def begin(connection: Connection) -> None:
+        def count(connection: Connection, change: int) -> None:
             if not connection.get_execution_options().get("is_read"):
-                connection.info["writes"] = True
-                self._transactions += 1
+                self._transactions += change
 
-        def before(connection: Connection) -> None:
-            purpose = connection.info["purpose"] = _find_purpose()
-            self.cross(f"ledger {purpose}: before")
+        def watched(dialect: DefaultDialect, connection: Any) -> None:
+            failure = sqlite3.OperationalError("a failed call")
+            purpose = _find_purpose()
+            self.cross(f"ledger {purpose}: before", failure)
+            commit(dialect, connection)
+            self._transactions -= 1
+            self.cross(f"ledger {purpose}: after", failure)
 
-        def after(_connection: Any, record: Any) -> None:
-            self._transactions -= record.info.pop("writes", False)
-            purpose = record.info.pop("purpose", None)
-            if purpose:
-                self.cross(f"ledger {purpose}: after")
-
-        event.listen(Engine, "begin", begin)
-        event.listen(Engine, "commit", before)
-        event.listen(Pool, "checkin", after)
+        event.listen(Engine, "begin", lambda connection: count(connection, 1))
+        event.listen(Engine, "rollback", lambda connection: count(connection, -1))
+        DefaultDialect.do_commit = watched  # type: ignore[method-assign]
 
 
 class Watched:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from proof.crossings import Strike
 from proof.verdict import Outcome
 from proof.world import World
 
@@ -91,11 +92,23 @@ def lose_answer(fault: dict[str, Any]) -> Act:
     return act
 
 
+def fail_at(crossing: int, strike: Strike) -> Act:
+    """Let a call of the first worker fail, or its disk be full from there on."""
+
+    def act(world: World, outcome: Outcome) -> None:
+        code = world.wait_for(world.start(crossing, strike))
+        if code < 0:
+            outcome.lost.append(f"died of it: signal {-code}")
+        world.run_until_quiet()
+
+    return act
+
+
 def wake_a_zombie(crossing: int) -> Act:
     """Stop a worker, let another take over and finish, and let the first go on."""
 
     def act(world: World, outcome: Outcome) -> None:
-        zombie = world.start(crossing, signal.SIGSTOP)
+        zombie = world.start(crossing, Strike.STOP)
         if zombie.wait_until_stopped():
             world.note_urls(zombie)
             world.lapse_lease()
@@ -112,7 +125,7 @@ def ask_to_end(crossing: int) -> Act:
     """Send SIGTERM to a worker: it ends by itself, with every paid answer recorded."""
 
     def act(world: World, outcome: Outcome) -> None:
-        code = world.wait_for(world.start(crossing, signal.SIGTERM))
+        code = world.wait_for(world.start(crossing, Strike.TERM))
         if code < 0:
             outcome.lost.append(f"not a clean end: signal {-code}")
         with world.open_ledger() as ledger:

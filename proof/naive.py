@@ -53,7 +53,7 @@ def retry(function: Callable[..., Any]) -> Callable[..., Any]:
 def work_naively(orders: Connection) -> None:
     """Transcribe every recording that has no file yet; the process ends with it."""
     order: Order = orders.recv()
-    crossings = Crossings(order.log, strike_at=order.strike_at, signal_=order.signal)
+    crossings = Crossings(order.log, strike_at=order.strike_at, strike=order.strike)
 
     @retry
     def ask(path: str, body: dict[str, Any] | None = None) -> Any:

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from proof import naive
+from proof.crossings import Strike
 from proof.families import (
     LOST_ANSWERS,
     Act,
     Scenario,
     ask_to_end,
+    fail_at,
     kill_at,
     kill_at_first_start,
     kill_in_flight,
@@ -57,11 +59,13 @@ class Size:
     lost_answers: int | None
     zombies: int | None
     terms: int | None
+    failures: int | None
+    full_disks: int | None
     together: int
 
 
-FULL = Size("full", None, 110, None, 20, None, None, None, 10)
-QUICK = Size("quick", 8, 4, 3, 1, 2, 2, 3, 1)
+FULL = Size("full", None, 110, None, 20, None, None, None, None, 30, 10)
+QUICK = Size("quick", 8, 4, 3, 1, 2, 2, 3, 3, 1, 1)
 
 
 def list_scenarios(
@@ -92,6 +96,9 @@ def _list_acts(calm: Calm, size: Size, chance: random.Random) -> Iterator[tuple[
         yield "zombie", name(crossing), wake_a_zombie(crossing)
     for crossing in _draw(numbers, size.terms, chance):
         yield "SIGTERM", name(crossing), ask_to_end(crossing)
+    for strike, count in ((Strike.FAILED_CALL, size.failures), (Strike.DISK_FULL, size.full_disks)):
+        for crossing in _draw(numbers, count, chance):
+            yield strike.value, name(crossing), fail_at(crossing, strike)
     for number in range(size.together):
         killed_at = chance.choice(numbers) if number % 2 else 0
         pause_s = chance.uniform(0.0, 0.3)

@@ -7,7 +7,6 @@ does what ``tp run`` does; its order says where the world is, what time it is, a
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,7 @@ from typing import Any
 
 import uvloop
 
-from proof.crossings import AUDIO, LAKE, PROVIDER, Crossings, Watched
+from proof.crossings import AUDIO, LAKE, PROVIDER, Crossings, Strike, Watched
 from transcription_pipeline import pipeline
 from transcription_pipeline.cli.output import end_gently
 from transcription_pipeline.composition import build_tools
@@ -57,8 +56,8 @@ class Order:
     """How far the world's clock is ahead of the machine's."""
     log: Path
     strike_at: int = 0
-    """Number of the crossing at which it sends itself ``signal``; 0: at none."""
-    signal: int = signal.SIGKILL
+    """Number of the crossing at which it is struck; 0: at none."""
+    strike: Strike = Strike.KILL
 
 
 def open_tools(order: Order) -> Tools:
@@ -133,7 +132,7 @@ def work(orders: Connection) -> None:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
     end_gently()
-    crossings = Crossings(order.log, strike_at=order.strike_at, signal_=order.signal)
+    crossings = Crossings(order.log, strike_at=order.strike_at, strike=order.strike)
     crossings.watch_ledger()
     crossings.watch_files(order.folder)
     tools = open_tools(order)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -20,6 +19,7 @@ from shutil import copyfile
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
+from proof.crossings import Strike
 from proof.worker import LEASE_S, URL_LIFE_S, Order, work
 from transcription_pipeline.domain.wait_model import WaitModel
 from transcription_pipeline.emulators.server import EmulatorServer
@@ -148,7 +148,7 @@ class World:
         """Where the ledger is."""
         return self.folder / "ledger.db"
 
-    def prepare(self, strike_at: int = 0, signal_: int = signal.SIGKILL) -> Worker:
+    def prepare(self, strike_at: int = 0, strike: Strike = Strike.KILL) -> Worker:
         """Fork a worker that waits for the word to begin."""
         order = Order(
             folder=self.folder,
@@ -159,7 +159,7 @@ class World:
             offset_s=self.offset_s,
             log=self.folder / f"crossings-{next(self._numbers)}",
             strike_at=strike_at,
-            signal=signal_,
+            strike=strike,
         )
         ours, theirs = _forks.Pipe()
         process = _forks.Process(target=self.task, args=(theirs,))
@@ -169,15 +169,15 @@ class World:
         self.workers.append(worker)
         return worker
 
-    def start(self, strike_at: int = 0, signal_: int = signal.SIGKILL) -> Worker:
+    def start(self, strike_at: int = 0, strike: Strike = Strike.KILL) -> Worker:
         """Start a worker."""
-        worker = self.prepare(strike_at, signal_)
+        worker = self.prepare(strike_at, strike)
         worker.begin()
         return worker
 
-    def run(self, strike_at: int = 0, signal_: int = signal.SIGKILL) -> Worker:
+    def run(self, strike_at: int = 0, strike: Strike = Strike.KILL) -> Worker:
         """Start a worker and wait for its end."""
-        worker = self.start(strike_at, signal_)
+        worker = self.start(strike_at, strike)
         self.wait_for(worker)
         return worker
 

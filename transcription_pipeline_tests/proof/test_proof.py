@@ -21,7 +21,7 @@ from transcription_pipeline_tests.s3_servers import S3Server
 
 SEED = 20261121
 EVERY_CROSSING = "assemblyai"
-SAMPLE = Size("test", 2, 1, 0, 0, 1, 0, 0, 0)
+SAMPLE = Size("test", 2, 1, 0, 0, 1, 0, 0, 2, 1, 0)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
