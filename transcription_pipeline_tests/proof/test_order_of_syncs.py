@@ -54,7 +54,8 @@ def read_calls(trace: Path) -> Iterator[Call]:
         if told.endswith("<unfinished ...>"):
             begun[thread] = told.removesuffix("<unfinished ...>")
             continue
-        told = re.sub(r"^<\.\.\. \w+ resumed>", lambda _: begun.pop(thread), told.strip())
+        if told.startswith("<... "):
+            told = begun.pop(thread) + told.partition(" resumed>")[2]
         call = re.match(r"(\w+)\((.*)\)\s+= \d", told)
         if call:
             name, arguments = call.groups()
