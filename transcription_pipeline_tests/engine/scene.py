@@ -111,8 +111,11 @@ class Scene:
         pipeline.discover(self.tools)
         self.keys = {r["recording_id"]: r["key"] for r in self.tools.ledger.read_recordings()}
 
-    def put_known(self, count: int) -> None:
-        """Let the ledger know recordings that were looked into before; no byte of them exists."""
+    def put_known(self, count: int, *, is_alike: bool = False) -> None:
+        """Let the ledger know recordings that were looked into before; no byte of them exists.
+
+        ``is_alike``: all are equally long.
+        """
         found = [
             AudioObject(
                 bucket=self.tools.audio.bucket,
@@ -127,7 +130,8 @@ class Scene:
         self.tools.ledger.record_recordings(
             [(audio, wishes) for audio in found], first_day=date(2026, 1, 1), at=at
         )
-        facts = [AudioFacts("wav", "pcm_s16le", 8_000, 1, 1_000 + n) for n in range(count)]
+        lengths = [1_000 if is_alike else 1_000 + n for n in range(count)]
+        facts = [AudioFacts("wav", "pcm_s16le", 8_000, 1, ms) for ms in lengths]
         pairs = zip(found, facts, strict=True)
         self.tools.ledger.commit([Probed(a.recording_id, at, f) for a, f in pairs])
         self.keys = {audio.recording_id: audio.key for audio in found}
