@@ -91,7 +91,7 @@ class Crossings:
 
     def watch_ledger(self) -> None:
         """Cross before and after every COMMIT of every database opened from now on."""
-        commit = DefaultDialect.do_commit
+        commit: Callable[[DefaultDialect, Any], None] = DefaultDialect.do_commit
 
         def count(connection: Connection, change: int) -> None:
             if not connection.get_execution_options().get("is_read"):

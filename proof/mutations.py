@@ -1,7 +1,7 @@
 """Each line that keeps money safe, removed alone, must turn the tests red; else they prove nothing.
 
 A copy of the project is made, one line of it is taken out, and the tests that guard it are run
-there. ``make mutations`` prints a table; exit code 1 when a mutant lives.
+there. ``make mutations`` prints a line for each; exit code 1 when a mutant lives.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,9 +138,11 @@ def run_tests(copy: Path, tests: str) -> tuple[bool, float]:
     return done.returncode == 0, time.monotonic() - started_at
 
 
-def main() -> int:
-    """Remove each line alone and say which tests noticed."""
-    alive = 0
+def try_mutations() -> Iterator[tuple[Mutation, str, float]]:
+    """Remove each line alone; yield it, what became of the tests, and the seconds it took.
+
+    ``red`` is as it should be: the tests noticed.
+    """
     with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
         copy = Path(folder) / "project"
         shutil.copytree(REPOSITORY, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
@@ -152,14 +155,19 @@ def main() -> int:
             file.write_text(whole.replace(mutation.line, mutation.instead))
             is_green, after_s = run_tests(copy, mutation.tests)
             file.write_text(whole)
-            is_noticed = was_green and not is_green
-            alive += not is_noticed
-            verdict = "red" if is_noticed else "ALIVE" if was_green else "was red before"
-            seconds = f"{before_s + after_s:.1f} s"
-            sys.stdout.write(f"{verdict:<15} {mutation.name:<48} {seconds}\n")
-            sys.stdout.flush()
-    sys.stdout.write(f"{len(MUTATIONS)} lines, {alive} of them unguarded\n")
-    return 1 if alive else 0
+            verdict = ("ALIVE" if is_green else "red") if was_green else "was red before"
+            yield mutation, verdict, before_s + after_s
+
+
+def main() -> int:
+    """Say which lines the tests miss when they are gone."""
+    unguarded = 0
+    for mutation, verdict, seconds in try_mutations():
+        unguarded += verdict != "red"
+        sys.stdout.write(f"{verdict:<15} {mutation.name:<48} {seconds:.1f} s\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"{len(MUTATIONS)} lines, {unguarded} of them unguarded\n")
+    return 1 if unguarded else 0
 
 
 if __name__ == "__main__":

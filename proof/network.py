@@ -21,7 +21,7 @@ from proof.verdict import Outcome
 from transcription_pipeline.providers.transport import Patience
 from transcription_pipeline_tests.s3_servers import find_free_port
 
-QUICK = Patience(connect_s=0.3, read_s=0.5, deadline_s=1.0, retries=2, retry_wait_s=0.01)
+IMPATIENT = Patience(connect_s=0.3, read_s=0.5, deadline_s=1.0, retries=2, retry_wait_s=0.01)
 _SUBMIT_PATHS = (
     b"/v2/transcript ",
     b"/v1/transcribe ",
@@ -53,7 +53,7 @@ def play_fault(scene: Any, title: str, fault: Fault) -> Outcome:
     tell_apart(scene)
     scene.put(["a.wav"], seconds=2.0)
     fault.befall(scene)
-    scene.use(patience=QUICK)
+    scene.use(patience=IMPATIENT)
     for wait_s in (31.0, 31.0, 601.0, _DAYS_S if fault.kind == "lost" else 301.0, 31.0):
         scene.pass_time(wait_s)
         scene.run()
@@ -103,7 +103,7 @@ def _proxied(act: Act) -> Fault:
 
     def befall(scene: Any) -> None:
         with _run_proxy(scene.emulator.port, act) as base_url:
-            scene.use(base_url=base_url, patience=QUICK)
+            scene.use(base_url=base_url, patience=IMPATIENT)
             scene.run()
 
     return Fault("lost", befall)
@@ -116,7 +116,7 @@ def _unreachable(open_address: Callable[[], contextlib.AbstractContextManager[st
         window_s = scene.tools.limits[scene.provider].window_s
         scene.limit(window_s=_WINDOW_S)
         with open_address() as base_url:
-            scene.use(base_url=base_url, patience=QUICK)
+            scene.use(base_url=base_url, patience=IMPATIENT)
             scene.run()
         scene.limit(window_s=window_s)
 

@@ -6,51 +6,79 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from proof.suites import Tested
 from proof.verdict import Outcome
+
+_HEAD = ("family", "provider", "scenarios", "failed", "lost", "paid twice", "held", "seconds")
 
 
 @dataclass
 class Row:
-    """One family, all its providers together."""
+    """One family at one provider."""
 
     family: str
     provider: str
+    """``-`` where a suite of tests is about several."""
     scenarios: int = 0
-    lost: int = 0
-    paid_twice: int = 0
-    held: int = 0
+    failed: int = 0
+    """Scenarios in which anything was lost or paid twice; tests that failed."""
+    lost: int | None = 0
+    """Scenarios; None where tests decided."""
+    paid_twice: int | None = 0
+    held: int | None = 0
     """Scenarios after which a person has to decide about a recording."""
     seconds: float = 0.0
-    """All scenarios one after the other; they are played side by side."""
+    """All scenarios one after the other; many are played side by side."""
+
+    def cells(self) -> tuple[str, ...]:
+        """Return what is printed."""
+        counts = (self.scenarios, self.failed, self.lost, self.paid_twice, self.held)
+        shown = ("-" if count is None else str(count) for count in counts)
+        return (self.family, self.provider, *shown, f"{self.seconds:.0f}")
 
 
 @dataclass
 class Report:
-    """What all scenarios came to."""
+    """What everything came to."""
 
     rows: dict[tuple[str, str], Row] = field(default_factory=dict)
     causes: Counter[str] = field(default_factory=Counter)
     """Why recordings were held: provider and cause → recordings."""
-    failures: list[Outcome] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    """One line each."""
     naive_scenarios: int = 0
     naive_paid_twice: int = 0
     """Scenarios in which the naive client was caught: without any the harness proves nothing."""
 
-    def add(self, outcome: Outcome) -> None:
-        """Count one outcome."""
+    def add(self, found: Outcome | Tested) -> None:
+        """Count one scenario, or a suite of tests."""
+        if isinstance(found, Outcome):
+            self._add_scenario(found)
+        else:
+            self._add_suite(found)
+
+    def _add_scenario(self, outcome: Outcome) -> None:
         key = outcome.family, outcome.provider
         row = self.rows.setdefault(key, Row(*key))
         row.scenarios += 1
-        row.lost += bool(outcome.lost)
-        row.paid_twice += bool(outcome.paid_twice)
-        row.held += bool(outcome.held)
+        row.failed += not outcome.is_well
+        row.lost = (row.lost or 0) + bool(outcome.lost)
+        row.paid_twice = (row.paid_twice or 0) + bool(outcome.paid_twice)
+        row.held = (row.held or 0) + bool(outcome.held)
         row.seconds += outcome.seconds
         self.causes.update({f"{outcome.provider}: {why}": n for why, n in outcome.held.items()})
-        if outcome.is_ours and not outcome.is_well:
-            self.failures.append(outcome)
         if not outcome.is_ours:
             self.naive_scenarios += 1
             self.naive_paid_twice += bool(outcome.paid_twice)
+        elif not outcome.is_well:
+            self.failures.append(describe(outcome))
+
+    def _add_suite(self, tested: Tested) -> None:
+        counts = (tested.tests, len(tested.failed), None, None, None, tested.seconds)
+        self.rows[tested.family, "-"] = Row(tested.family, "-", *counts)
+        self.failures += [f"FAILED {tested.family}: {name}" for name in tested.failed]
+        if not tested.tests:
+            self.failures.append(f"FAILED {tested.family}: no test was run")
 
     @property
     def is_well(self) -> bool:
@@ -63,30 +91,23 @@ class Report:
         return {
             "rows": [asdict(row) for row in self.rows.values()],
             "held": dict(self.causes),
-            "failures": [asdict(outcome) for outcome in self.failures],
+            "failures": self.failures,
         }
 
 
 def print_report(report: Report) -> None:
     """Print the table, the reasons for what is held, and every failure by name."""
-    head = ("family", "provider", "scenarios", "lost", "paid twice", "held", "seconds")
-    lines: list[tuple[str, ...]] = [head]
-    for row in sorted(report.rows.values(), key=lambda row: (row.family, row.provider)):
-        numbers = (row.scenarios, row.lost, row.paid_twice, row.held)
-        lines.append((row.family, row.provider, *map(str, numbers), f"{row.seconds:.0f}"))
-    _print_columns(lines)
-    for why, count in sorted(report.causes.items()):
-        print(f"held, {why}: {count} recordings")
-    for outcome in report.failures:
-        print(describe(outcome))
-
-
-def _print_columns(lines: list[tuple[str, ...]]) -> None:
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    rows = sorted(report.rows.values(), key=lambda row: (row.family, row.provider))
+    lines = [_HEAD, *(row.cells() for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
     for number, line in enumerate(lines):
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
         if number == 0:
             print("  ".join("-" * width for width in widths))
+    for why, count in sorted(report.causes.items()):
+        print(f"held, {why}: {count} recordings")
+    for failure in report.failures:
+        print(failure)
 
 
 def describe(outcome: Outcome) -> str:

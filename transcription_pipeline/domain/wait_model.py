@@ -3,8 +3,9 @@
 Pure arithmetic. ``providers/watch.py`` asks it for the next look where there is no list of jobs;
 the ledger keeps its parameters between runs so that a restart is warm.
 
-The model predicts ``P = offset_s + ratio × audio seconds`` by running least squares and keeps the
-mean and spread of ``log(T / P)``. The first look comes two spreads before the predicted end; after
+The model predicts ``P = offset_s + ratio × audio seconds`` by running least squares, of which a
+ridge keeps the ratio small while lengths hardly differ: one slow answer among equals must not
+foretell hours for a longer recording. It keeps the mean and spread of ``log(T / P)``. The first look comes two spreads before the predicted end; after
 it, looks follow the classic rule of optimal inspection, ``sqrt(2 c P / hazard)``: often where the
 chance of completion is high, seldom where it is not.
 """
@@ -24,6 +25,8 @@ WARM_AFTER = 20
 """Below this many observations nothing is believed and looks follow the elapsed time."""
 SMOOTHING = 0.05
 """Weight of a new observation in the running mean and spread."""
+SAME_LENGTH = 0.05
+"""Lengths that differ by less than this share of their mean, plus a second, tell no ratio."""
 
 
 @dataclass(slots=True)
@@ -44,9 +47,8 @@ class WaitModel:
             return max(0.1, 5.0 + 0.05 * audio_s)
         mean_x, mean_y = self.sum_x / self.count, self.sum_y / self.count
         variance = self.sum_xx / self.count - mean_x * mean_x
-        if variance < 1e-9:
-            return max(0.1, mean_y)
-        slope = (self.sum_xy / self.count - mean_x * mean_y) / variance
+        ridge = (1.0 + SAME_LENGTH * mean_x) ** 2
+        slope = (self.sum_xy / self.count - mean_x * mean_y) / (variance + ridge)
         slope = max(0.0, slope)
         return max(0.1, mean_y + slope * (audio_s - mean_x))
 

@@ -48,12 +48,24 @@ class Resuming:
         else:
             request = await place.in_thread(place.ledger.find_request, attempt.attempt_id)
             told = await place.provider.reconcile(attempt, at=place.now(), request=request)
+        if told.verdict is Verdict.ACCEPTED:
+            told = await self._check_owner(attempt, told)
         attempt = await self._submitting.record(item, attempt, told)
         if attempt.state in {_S.ACCEPTED, _S.INTENT}:
             return replace(item, attempt=attempt)
         if attempt.state is _S.ABANDONED:
             return replace(item, attempt=None)
         return None
+
+    async def _check_owner(self, attempt: Attempt, told: Submission) -> Submission:
+        """A job that is another recording's cannot be this one's, whatever the provider says."""
+        place = self._place
+        named = (attempt.attempt_id, place.provider.name, told.provider_job_id or "")
+        owner = await place.in_thread(place.ledger.find_other_owner, *named)
+        if owner is None:
+            return told
+        detail = f"the provider named job {told.provider_job_id}, which belongs to attempt {owner}"
+        return Submission(Verdict.CANNOT_KNOW, cause="job_of_another_attempt", detail=detail)
 
     async def end_late(self, attempt: Attempt, settle: Callable[[Observation], Any]) -> None:
         """Look at a job past its deadline, which may have ended while nobody looked.

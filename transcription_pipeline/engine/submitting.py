@@ -282,9 +282,7 @@ class Submitting:
             self._trust.gain()
             if self._is_on_trial:
                 self._is_on_trial = False
-                await self._place.in_thread(
-                    self._place.ledger.open_gate, self._place.provider.name
-                )
+                await self._place.in_thread(self._place.ledger.open_gate, self._place.provider.name)
         elif told.verdict is Verdict.AMBIGUOUS:
             self._trust.lose()
         gate = told.gate or (BREAKER if self._trust.is_lost else None)

@@ -21,7 +21,8 @@ class Trust:
 
     def __init__(self, most: int, at_first: int = AT_FIRST) -> None:
         self._most = most
-        self._at_first = self._allowed = min(at_first, most)
+        self._allowed = self._patience = min(at_first, most)
+        """``_patience``: so many doubts in a row are too many."""
         self._sending = 0
         self._doubts = 0
         self._is_open_to_all = False
@@ -30,7 +31,7 @@ class Trust:
     @property
     def is_lost(self) -> bool:
         """Whether so many answers in a row were lost that the provider is better left alone."""
-        return self._doubts >= self._at_first
+        return self._doubts >= self._patience
 
     @asynccontextmanager
     async def one_request(self) -> AsyncIterator[None]:
@@ -54,6 +55,7 @@ class Trust:
     def gain(self) -> None:
         """Something was accepted: forget the doubts and allow one more."""
         self._doubts = 0
+        self._patience = min(AT_FIRST, self._most)
         self._allowed = min(self._most, self._allowed + 1)
         self._admit()
 

@@ -190,6 +190,16 @@ class LedgerReading(LedgerOverview):
         with self._read() as connection:
             return connection.execute(query).scalars().first()
 
+    def find_other_owner(self, attempt_id: str, provider: str, provider_job_id: str) -> str | None:
+        """Return which other attempt has this job of the provider's; None when none has."""
+        query = select(_a.attempt_id).where(
+            _a.provider == provider,
+            _a.provider_job_id == provider_job_id,
+            _a.attempt_id != attempt_id,
+        )
+        with self._read() as connection:
+            return connection.execute(query).scalar()
+
     def find_request(self, attempt_id: str) -> bytes | None:
         """Return the exact bytes of a paid request whose outcome is open, where they were kept."""
         with self._read() as connection:

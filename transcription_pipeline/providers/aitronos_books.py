@@ -7,6 +7,7 @@ prove (``aitronos.py`` and ``aitronos_exports.py``, the only callers). Wire rule
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -44,6 +45,11 @@ class Books:
         self._http = http
         self._sentences_limit = sentences_limit
         self._looked_into: dict[str, Job] = {}
+        self._looking = asyncio.Lock()
+        self._listed: list[Item] | None = None
+        self._listings = 0
+        """How often reading the whole list was begun."""
+        self._listing = asyncio.Lock()
 
     async def find(self, provider_job_id: str, operation: str) -> tuple[JobAnswer, bytes] | None:
         """GET one transcription; None when the service says that there is no such."""
@@ -67,12 +73,13 @@ class Books:
 
     async def look_into(self, provider_job_id: str) -> Job | None:
         """GET what one listed transcription is of, once: several attempts may ask for it."""
-        if provider_job_id not in self._looked_into:
-            found = await self.find(provider_job_id, "reconcile")
-            if found is None:
-                return None
-            self._looked_into[provider_job_id] = found[0].data
-        return self._looked_into[provider_job_id]
+        async with self._looking:  # they ask at the same time
+            if provider_job_id not in self._looked_into:
+                found = await self.find(provider_job_id, "reconcile")
+                if found is None:
+                    return None
+                self._looked_into[provider_job_id] = found[0].data
+            return self._looked_into[provider_job_id]
 
     async def get_sentences(self, provider_job_id: str) -> list[bytes]:
         """GET the pages of the sentences until all are there; each page as received."""
@@ -100,19 +107,33 @@ class Books:
         )
 
     async def list_around(self, sent_at: datetime) -> list[Item]:
-        """List what may have been made by a request of that time.
+        """List what may have been made by a request of that time."""
+        found: list[Item] = []
+        for item in await self._list_all():
+            created_at = read_instant(item.created_at)
+            is_near = created_at is None or -_BEFORE <= created_at - sent_at <= _AFTER
+            if is_near and JOB_ID.fullmatch(item.transcription_id):
+                found.append(item)
+        return found
 
-        All pages are read, as the list's order is not documented.
+    async def _list_all(self) -> list[Item]:
+        """Read all pages, as the list's order is not documented.
+
+        Whoever asks while they are read shares the next reading: it began after the question.
         """
+        seen = self._listings
+        async with self._listing:
+            if self._listings == seen or self._listed is None:
+                self._listings, self._listed = self._listings + 1, None
+                self._listed = await self._read_all_pages()
+            return self._listed
+
+    async def _read_all_pages(self) -> list[Item]:
         found: dict[str, Item] = {}
         offset = 0
         for _ in range(_MAX_PAGES):
             page = await self.list_page(LIST_LIMIT, offset)
-            for item in page.transcriptions:
-                created_at = read_instant(item.created_at)
-                is_near = created_at is None or -_BEFORE <= created_at - sent_at <= _AFTER
-                if is_near and JOB_ID.fullmatch(item.transcription_id):
-                    found[item.transcription_id] = item
+            found |= {item.transcription_id: item for item in page.transcriptions}
             offset += len(page.transcriptions)
             if not page.transcriptions or not page.pagination.has_more:
                 break

@@ -114,3 +114,10 @@ def test_it_survives_the_ledger(seen: list[tuple[float, float]]) -> None:
     """Written down and read back it is the same model."""
     model = train(seen)
     assert WaitModel.from_json(model.to_json()) == model
+
+
+def test_one_slow_job_among_equals_foretells_nothing_for_longer_ones() -> None:
+    """Lengths that hardly differ tell no ratio, however steep a line through them would be."""
+    model = train([(1.0, 0.05)] * 30 + [(1.01, 1.5)])
+    assert model.next_look_s(80.0, 0.0) < 2.0
+    assert train([(300.0, 20.0)] * 200 + [(301.0, 90.0)]).next_look_s(3_600.0, 0.0) < 120.0

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from proof.network import FAULTS, QUICK, play_fault
+from proof.network import FAULTS, IMPATIENT, play_fault
 from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline_tests.engine.scenes import PAID, open_scene, run_emulator
 from transcription_pipeline_tests.s3_servers import S3Server
@@ -40,7 +40,7 @@ def test_a_request_that_is_lost_is_paid_once(
     tmp_path: Path,
 ) -> None:
     """Taken or not, the end is published once or held, and never a second charge."""
-    with open_scene(emulator, settings, moto, tmp_path, patience=QUICK) as scene:
+    with open_scene(emulator, settings, moto, tmp_path, patience=IMPATIENT) as scene:
         outcome = play_fault(scene, title, FAULTS[title])
         assert (outcome.lost, outcome.paid_twice) == ([], [])
         assert scene.tools.ledger.count_states()["unaccounted"] == 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proof.network import QUICK
+from proof.network import IMPATIENT
 from proof.storms import STORMS, play_storm
 from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline_tests.engine.scenes import PAID, open_scene, run_emulator
@@ -31,6 +31,6 @@ def test_a_storm_risks_little_and_passes(
     title: str, emulator: EmulatorServer, moto: S3Server, tmp_path: Path
 ) -> None:
     """Few paid requests are risked, nothing is lost or paid twice, and all goes on by itself."""
-    with open_scene(emulator, {}, moto, tmp_path, patience=QUICK) as scene:
+    with open_scene(emulator, {}, moto, tmp_path, patience=IMPATIENT) as scene:
         outcome = play_storm(scene, title, COUNT)
         assert (outcome.lost, outcome.paid_twice) == ([], [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -122,3 +123,20 @@ def test_an_unreachable_provider_puts_nothing_into_doubt(scene: Scene) -> None:
     scene.use()
     assert scene.run().counts["stored"] == 1
     scene.assert_each_is_paid_once()
+
+
+def test_a_job_that_is_another_recording_s_is_held(scene: Scene) -> None:
+    """A provider that gives two requests one id fills no table with another call's words."""
+    scene.put_known(1)
+    scene.run()
+    (first,) = scene.jobs().values()
+    scene.put(["b.wav"])
+    body = json.dumps({"id": first["provider_job_id"], "status": "queued", "audio_url": "x"})
+    rule = {"operation": "submit", "action": "status", "status": 200, "body": body}
+    scene.emulator.set_faults(rule)
+    scene.run()
+    scene.pass_time(31)
+    assert scene.run().counts["held"] == 1
+    job = scene.jobs()["b.wav"]
+    assert (job["state"], job["cause"]) == ("held", "job_of_another_attempt")
+    assert first["attempt_id"] in job["detail"]
