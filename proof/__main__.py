@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
 import sys
 import time
@@ -108,6 +109,7 @@ def main() -> int:
     """Play, print, judge."""
     arguments = read_arguments()
     set_environment()
+    logging.basicConfig(level=logging.ERROR)  # retries and closed gates are what it is about
     end_gently()  # what was played by then is reported
     report, is_whole = Report(), False
     with (

@@ -12,6 +12,5 @@ audio, ``submitting.py`` sends the paid request, ``resuming.py`` takes up what a
 from transcription_pipeline.engine.limits import RunLimits
 from transcription_pipeline.engine.partition_run import PartitionRun
 from transcription_pipeline.engine.report import RunReport
-from transcription_pipeline.engine.submitting import is_rewritten_by_clients
 
-__all__ = ["PartitionRun", "RunLimits", "RunReport", "is_rewritten_by_clients"]
+__all__ = ["PartitionRun", "RunLimits", "RunReport"]

@@ -18,6 +18,7 @@ import zstandard
 
 from transcription_pipeline.domain.job import Attempt, AttemptState, JobState
 from transcription_pipeline.engine.workplace import RETRY_AFTER, Workplace
+from transcription_pipeline.errors import ObjectChanged
 from transcription_pipeline.ledger.changes import Change, Saw
 from transcription_pipeline.ledger.rows import WorkItem
 from transcription_pipeline.providers.base import AudioDelivery, BringsFiles, Observation, Phase
@@ -107,7 +108,15 @@ class Collecting:
         return evidence
 
     def _put(self, key: str, body: bytes) -> str:
-        self._place.lake.put(key, _compress(body))
+        """Keep an answer, or adopt the one that another worker kept; return its SHA-256.
+
+        Two looks may give different bytes, and a worker that slept past its lease must not replace
+        those of which the ledger knows the digest.
+        """
+        try:
+            self._place.lake.put(key, _compress(body), only_if_absent=True)
+        except ObjectChanged:
+            body = zstandard.decompress(self._place.lake.get(key))
         return sha256(body).hexdigest()
 
     def _count(self, item: WorkItem, attempt: Attempt, at: datetime) -> None:

@@ -53,7 +53,7 @@ class Resuming:
         attempt = await self._submitting.record(item, attempt, told)
         if attempt.state in {_S.ACCEPTED, _S.INTENT}:
             return replace(item, attempt=attempt)
-        if attempt.state is _S.ABANDONED:
+        if attempt.state is _S.ABANDONED and attempt.number < place.limits.max_attempts:
             return replace(item, attempt=None)
         return None
 

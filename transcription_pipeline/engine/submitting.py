@@ -13,15 +13,22 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
-from transcription_pipeline.domain.job import Attempt, AttemptState, make_attempt_id
-from transcription_pipeline.domain.recording import Recording
+from transcription_pipeline.domain.job import Attempt, AttemptState, JobState, make_attempt_id
+from transcription_pipeline.domain.recording import QuarantineReason, Recording
 from transcription_pipeline.engine.room import check_room
 from transcription_pipeline.engine.trust import Trust
 from transcription_pipeline.engine.workplace import BREAKER, RETRY_AFTER, Workplace
-from transcription_pipeline.errors import AuthenticationFailed, BudgetExceeded, ProviderError
+from transcription_pipeline.errors import (
+    AuthenticationFailed,
+    BudgetExceeded,
+    ObjectChanged,
+    ObjectNotFound,
+    ProviderError,
+)
 from transcription_pipeline.ledger.changes import Change, OpenAttempt, Postpone, Saw
 from transcription_pipeline.ledger.rows import WorkItem
 from transcription_pipeline.providers.base import Audio, AudioDelivery, Submission, Verdict
+from transcription_pipeline.storage.layout import is_rewritten_by_clients
 
 AT_ONCE = 32
 """Paid requests on the wire once the provider has shown that it answers them (``trust.py``)."""
@@ -30,6 +37,7 @@ SENDS_PER_RUN = 20
 LONGEST_WAIT_S = 120.0
 """A longer wait is not slept through but becomes the job's next due instant (STYLE, errors)."""
 _S = AttemptState
+_FAILED = JobState.FAILED
 _AFTER = {
     Verdict.ACCEPTED: _S.ACCEPTED,
     Verdict.NOT_SENT: _S.INTENT,
@@ -121,6 +129,8 @@ class Submitting:
         elif told.verdict is Verdict.AMBIGUOUS:
             due = at + timedelta(seconds=told.retry_after_s or RETRY_AFTER.total_seconds())
         self._count(item, to_state, told)
+        # Proved dead each time, and yet not for ever: somewhere requests get lost.
+        is_last = to_state is _S.ABANDONED and attempt.number >= place.limits.max_attempts
         if to_state is attempt.state:
             waits = Postpone(attempt.job_id, due or at, told.cause or "ambiguous", at)
             await place.commit(seen, waits)
@@ -132,6 +142,7 @@ class Submitting:
             cause=told.cause,
             detail=told.detail,
             values=values,
+            job_state=_FAILED if is_last else None,
             due=due,
         )
 
@@ -192,7 +203,16 @@ class Submitting:
         self, item: WorkItem, attempt: Attempt, opening: Sequence[Change]
     ) -> tuple[Attempt, Submission]:
         place = self._place
-        audio = await place.provider.upload(await self._make_audio(item, attempt))
+        try:
+            audio = await place.provider.upload(await self._make_audio(item, attempt))
+        except (ObjectNotFound, ObjectChanged):
+            # A newer version is a recording of its own; of this one there is nothing left to send.
+            cause = QuarantineReason.SOURCE_GONE.value
+            moved = await place.move(
+                attempt, _S.ABANDONED, *opening, cause=cause, job_state=_FAILED
+            )
+            place.report.note("failed", item.job.recording_id, cause)
+            return moved, Submission(Verdict.REJECTED, cause=cause)
         # Waiting for a turn may be cut short; from the durable intent on nothing is.
         await place.provider.wait_turn()
         sending = asyncio.create_task(self._send(item, attempt, opening, audio))
@@ -289,9 +309,3 @@ class Submitting:
         if gate:
             await self._place.close_gate(gate)
             self._trust.let_all_through()
-
-
-def is_rewritten_by_clients(key: str) -> bool:
-    """Say whether HTTP clients change this key's path (``a/../b``, ``//``) and fetch another object."""
-    parts = key.split("/")
-    return any(part in {"", ".", ".."} for part in parts)

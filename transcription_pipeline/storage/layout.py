@@ -57,3 +57,9 @@ def make_table_key(table: str, day: str, provider: str | None) -> str:
     """Return the one file of a table's partition; ``provider`` is None for tables by day alone."""
     by_provider = f"/provider={provider}" if provider else ""
     return f"tables/{table}/date={day}{by_provider}/part-0.parquet"
+
+
+def is_rewritten_by_clients(key: str) -> bool:
+    """Say whether HTTP clients change this key's path (``a/../b``, ``//``) and fetch another object."""
+    parts = key.split("/")
+    return any(part in {"", ".", ".."} for part in parts)

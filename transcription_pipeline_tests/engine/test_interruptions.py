@@ -9,13 +9,16 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+import zstandard
 
+from transcription_pipeline.domain.job import make_attempt_id
 from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline.errors import LeaseLost
-from transcription_pipeline.storage.layout import make_table_key
+from transcription_pipeline.storage.layout import make_raw_key, make_table_key
 from transcription_pipeline_tests.engine.scene import PROOF_S, PROVIDER, Scene
 from transcription_pipeline_tests.s3_servers import S3Server
 
@@ -25,16 +28,16 @@ TABLES = ("words", "segments", "utterances")
 
 def test_the_end_of_the_window_waits_for_paid_requests(scene: Scene) -> None:
     """Requests on the wire when the window ends are answered and recorded, none is in doubt."""
-    scene.put(KEYS[:5])
-    scene.limit(window_s=0.7)
-    scene.emulator.set_faults({"operation": "submit", "action": "delay", "seconds": 1.2})
+    scene.put_known(3)
+    scene.limit(window_s=2.0)
+    scene.emulator.set_faults({"operation": "submit", "action": "delay", "seconds": 3.0})
     report = scene.run()
     assert report.counts["window_ended"] == 1
-    assert report.counts["accepted"] == 5
+    assert report.counts["accepted"] == 3
     assert set(scene.attempt_states().values()) == {"accepted"}
     scene.emulator.set_faults()
     scene.limit(window_s=30.0)
-    assert scene.run().counts["stored"] == 5
+    assert scene.run().counts["stored"] == 3
     scene.assert_each_is_paid_once()
 
 
@@ -84,6 +87,19 @@ def test_a_worker_that_lost_its_lease_stops_and_keeps_what_it_saw(scene: Scene) 
     assert report.counts["stored"] == 3
     assert scene.emulator.request_counts().get("list", 0) == before
     scene.assert_each_is_paid_once()
+
+
+def test_an_answer_that_another_worker_kept_is_adopted(scene: Scene) -> None:
+    """Two looks may give different bytes; those that are there stay, and the digest is theirs."""
+    scene.put_known(1)
+    (job,) = scene.jobs().values()
+    attempt_id, kept = make_attempt_id(job["job_id"], 1), b'{"kept": "first"}'
+    key = make_raw_key(PROVIDER, job["recording_id"], attempt_id)
+    scene.tools.lake.put(key, zstandard.compress(kept))
+    scene.run()
+    (job,) = scene.jobs().values()
+    assert (job["attempt_state"], job["raw_sha256"]) == ("stored", sha256(kept).hexdigest())
+    assert zstandard.decompress(scene.tools.lake.get(key)) == kept
 
 
 @pytest.mark.slow

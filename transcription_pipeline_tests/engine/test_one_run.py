@@ -10,9 +10,9 @@ import pytest
 
 from transcription_pipeline.domain.recording import AudioFacts, Recording
 from transcription_pipeline.emulators.server import EmulatorServer
-from transcription_pipeline.engine import is_rewritten_by_clients
 from transcription_pipeline.engine.preparing import find_refusal
 from transcription_pipeline.providers.base import AudioDelivery, Capabilities
+from transcription_pipeline.storage.layout import is_rewritten_by_clients
 from transcription_pipeline_tests.engine.scene import Scene
 from transcription_pipeline_tests.s3_servers import S3Server
 

@@ -116,6 +116,20 @@ def test_an_account_that_is_refused_closes_the_gate(
     assert {job["state"] for job in scene.jobs().values()} == {"in_progress"}
 
 
+def test_a_recording_that_is_gone_before_it_was_sent_fails(scene: PlaudScene) -> None:
+    """It was looked into, then refused for want of funds, then deleted: nothing is left to send."""
+    scene.put(["a.wav"])
+    scene.emulator.set_faults({"action": "status", "operation": "submit", "status": 402})
+    scene.run()
+    scene.emulator.set_faults()
+    scene.tools.audio.delete("a.wav")
+    scene.pass_time(601)
+    scene.run()
+    (job,) = scene.jobs().values()
+    assert (job["state"], job["cause"]) == ("failed", "source_gone")
+    assert scene.count_charges() == 0
+
+
 def test_too_many_requests_reuse_the_upload(scene: PlaudScene) -> None:
     """After a 429 the same attempt is sent again with the file that is there, and charged once."""
     scene.put(["a.wav"])

@@ -71,6 +71,19 @@ def test_a_job_that_never_arrived_is_sent_again_once_that_is_proved(
     scene.assert_each_is_paid_once()
 
 
+def test_what_never_arrives_is_not_sent_for_ever(scene: Scene) -> None:
+    """After as many proofs as there may be attempts the job fails, unpaid, and says why."""
+    scene.put_known(1)
+    scene.emulator.set_faults({"operation": "submit", "action": "drop_before"})
+    for _ in range(8):
+        scene.run()
+        scene.pass_time(PROOF_S)
+    (job,) = scene.jobs().values()
+    assert (job["state"], job["cause"]) == ("failed", "not_listed_after_expiry")
+    assert scene.emulator.request_counts()["submit"] == job["attempt_count"] == 3
+    assert scene.emulator.invoice() == []
+
+
 @pytest.mark.parametrize("headers", [{"Retry-After": "1"}, {}], ids=["with a time", "without"])
 def test_too_many_requests_are_patience_not_doubt(scene: Scene, headers: dict[str, str]) -> None:
     """The same attempt is sent again within the run."""
