@@ -5,8 +5,9 @@ of the attempt. What does not: what any provider says (``providers/``), what is 
 and what comes before and after (``pipeline.py``, its only caller).
 
 Read ``partition_run.py`` first: it tells the story of one job. ``preparing.py`` looks into the
-audio, ``submitting.py`` sends the paid request, ``resuming.py`` takes up what an earlier run left,
-``collecting.py`` keeps the answer; ``workplace.py`` is what all of them share.
+audio, ``submitting.py`` sends the paid request, ``waiting.py`` waits for the provider,
+``resuming.py`` takes up what an earlier run left, ``collecting.py`` keeps the answer;
+``workplace.py`` is what all of them share.
 """
 
 from transcription_pipeline.engine.limits import RunLimits

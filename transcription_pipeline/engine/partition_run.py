@@ -27,6 +27,7 @@ from transcription_pipeline.engine.report import RunReport
 from transcription_pipeline.engine.resuming import Resuming
 from transcription_pipeline.engine.slots import Slots
 from transcription_pipeline.engine.submitting import Submitting
+from transcription_pipeline.engine.waiting import Waiting
 from transcription_pipeline.engine.workplace import Workplace
 from transcription_pipeline.errors import (
     AuthenticationFailed,
@@ -42,18 +43,13 @@ from transcription_pipeline.ledger.changes import Lease
 from transcription_pipeline.ledger.group_commit import GroupCommit
 from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline.ledger.rows import WorkItem
-from transcription_pipeline.providers.base import AudioDelivery, Observation, Provider
-from transcription_pipeline.providers.watch import Watch
+from transcription_pipeline.providers.base import AudioDelivery, Provider
 from transcription_pipeline.storage.objects import ObjectStore
 
 WINDOW_FACTOR = 1.2
 """Jobs at the provider per job it works on: measured to keep its queue from running dry."""
 LOOKS_AT_ONCE = 16
 """Recordings looked into, and doubts cleared up, at a time."""
-GRACE_S = 600.0
-"""A provider may not know a job yet that it just accepted (eventual consistency)."""
-HEAR_S = 0.3
-"""How often the ledger is asked for webhooks, where a route wants them."""
 _FATAL = (
     LeaseLost,
     LedgerBusy,
@@ -93,8 +89,7 @@ class PartitionRun:
         self._resuming = Resuming(self._place, self._submitting)
         self._collecting = Collecting(self._place)
         self._ready: asyncio.PriorityQueue[_Ready] = asyncio.PriorityQueue()
-        self._waiting: dict[str, asyncio.Future[Observation]] = {}
-        self._watch = Watch(provider, WaitModel())
+        self._waiting = Waiting(self._place, WaitModel())
 
     @property
     def report(self) -> RunReport:
@@ -114,7 +109,7 @@ class PartitionRun:
         place, name = self._place, self._place.provider.name
         try:
             model = await place.in_thread(place.ledger.find_wait_model, name) or WaitModel()
-            self._watch = Watch(place.provider, model, interval_s=place.limits.poll_interval_s)
+            self._waiting = Waiting(place, model)
             async with GroupCommit(place.ledger, place.lease) as writer:
                 place.write = writer.commit
                 await self._work_until_the_window_ends()
@@ -173,13 +168,13 @@ class PartitionRun:
         async with asyncio.TaskGroup() as crew:
             background = [crew.create_task(self._keep_lease())]
             if hears_webhooks:
-                background.append(crew.create_task(self._hear_webhooks()))
-            watching = crew.create_task(self._hand_out_observations())
+                background.append(crew.create_task(self._waiting.hear_webhooks()))
+            watching = crew.create_task(self._waiting.hand_out_observations())
             async with asyncio.TaskGroup() as jobs:
                 jobs.create_task(self._feed(jobs))
                 await self._sort(work, jobs)
                 await self._ready.put(_NO_MORE)
-            self._watch.close()
+            self._waiting.close()
             await watching
             for task in background:
                 task.cancel()
@@ -260,40 +255,8 @@ class PartitionRun:
 
     async def _see_through(self, item: WorkItem, attempt: Attempt) -> None:
         """Wait for the provider, then keep what it says."""
-        seen = await self._wait_for(item, attempt)
+        seen = await self._waiting.wait_for(item, attempt)
         await self._collecting.settle(item, attempt, seen)
-
-    async def _wait_for(self, item: WorkItem, attempt: Attempt) -> Observation:
-        provider_job_id, facts = attempt.provider_job_id or "", item.recording.facts
-        since = attempt.accepted_at or attempt.sent_at
-        can = self._place.provider.capabilities
-        self._waiting[provider_job_id] = asyncio.get_running_loop().create_future()
-        self._watch.add(
-            provider_job_id,
-            audio_ms=facts.duration_ms if facts else None,
-            elapsed_s=(self._place.now() - since).total_seconds() if since else 0.0,
-            is_done=AudioDelivery.DIRECT in can.deliveries,
-            grace_s=0.0 if can.is_free else GRACE_S,
-        )
-        return await self._waiting[provider_job_id]
-
-    async def _hand_out_observations(self) -> None:
-        async for seen in self._watch.observations():
-            waiting = self._waiting.pop(seen.provider_job_id)
-            if not waiting.done():
-                waiting.set_result(seen)
-
-    async def _hear_webhooks(self) -> None:
-        """Look at once at what a provider tells of by itself; the receiver is another process."""
-        place = self._place
-        last = await place.in_thread(place.ledger.find_last_delivery)
-        while True:
-            await asyncio.sleep(HEAR_S)
-            name = place.provider.name
-            told = await place.in_thread(place.ledger.list_deliveries, name, last)
-            if told:
-                last = told[-1][0]
-                self._watch.look_now(job for _, job in told)
 
     # -- what one job's trouble means ------------------------------------------------------------
 

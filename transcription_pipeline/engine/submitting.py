@@ -8,13 +8,14 @@ whatever ends the run, and ``let_land`` waits for it. What the provider answered
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
 from transcription_pipeline.domain.job import Attempt, AttemptState, JobState, make_attempt_id
-from transcription_pipeline.domain.recording import QuarantineReason, Recording
+from transcription_pipeline.domain.recording import QuarantineReason
+from transcription_pipeline.engine.handing_over import goes_by_url, make_audio
 from transcription_pipeline.engine.room import check_room
 from transcription_pipeline.engine.trust import Trust
 from transcription_pipeline.engine.workplace import BREAKER, RETRY_AFTER, Workplace
@@ -27,8 +28,7 @@ from transcription_pipeline.errors import (
 )
 from transcription_pipeline.ledger.changes import Change, OpenAttempt, Postpone, Saw
 from transcription_pipeline.ledger.rows import WorkItem
-from transcription_pipeline.providers.base import Audio, AudioDelivery, Submission, Verdict
-from transcription_pipeline.storage.layout import is_rewritten_by_clients
+from transcription_pipeline.providers.base import Audio, Submission, Verdict
 
 AT_ONCE = 32
 """Paid requests on the wire once the provider has shown that it answers them (``trust.py``)."""
@@ -154,7 +154,7 @@ class Submitting:
         if attempt is None:
             attempt, opened = self._make_attempt(item)
             opening = [opened]
-        if opening and not self._goes_by_url(item.recording):
+        if opening and not goes_by_url(self._place, item.recording):
             # Money is reserved before bytes are moved; a URL costs nothing to make.
             await self._place.commit(*opening)
             opening = []
@@ -204,7 +204,9 @@ class Submitting:
     ) -> tuple[Attempt, Submission]:
         place = self._place
         try:
-            audio = await place.provider.upload(await self._make_audio(item, attempt))
+            audio = await place.provider.upload(
+                await make_audio(place, item.recording, attempt.attempt_id)
+            )
         except (ObjectNotFound, ObjectChanged):
             # A newer version is a recording of its own; of this one there is nothing left to send.
             cause = QuarantineReason.SOURCE_GONE.value
@@ -233,7 +235,7 @@ class Submitting:
         sent_at, life = place.now(), timedelta(seconds=place.limits.url_expires_s)
         url = audio.url
         # An uploaded file does not expire on our word: only a URL we signed has an end we know.
-        is_signed = url is not None and self._goes_by_url(item.recording)
+        is_signed = url is not None and goes_by_url(place, item.recording)
         values = {
             "sent_at": sent_at,
             "region": place.provider.region,
@@ -252,34 +254,6 @@ class Submitting:
         self._on_the_wire.discard(sending)
         if not sending.cancelled():
             sending.exception()  # marked as seen: whoever waited may be gone
-
-    # -- audio -----------------------------------------------------------------------------------
-
-    def _goes_by_url(self, recording: Recording) -> bool:
-        takes_urls = AudioDelivery.URL in self._place.provider.capabilities.deliveries
-        return takes_urls and not is_rewritten_by_clients(recording.key)
-
-    async def _make_audio(self, item: WorkItem, attempt: Attempt) -> Audio:
-        place, recording, url = self._place, item.recording, None
-        if self._goes_by_url(recording):
-            url = await place.in_thread(
-                lambda: place.audio.presign(
-                    recording.key, expires_s=place.limits.url_expires_s, token=attempt.attempt_id
-                )
-            )
-        return Audio(
-            recording_id=recording.recording_id,
-            size_bytes=recording.size_bytes,
-            duration_ms=recording.facts.duration_ms if recording.facts else None,
-            open_stream=lambda: self._stream(recording),
-            facts=recording.facts,
-            url=url,
-        )
-
-    async def _stream(self, recording: Recording) -> AsyncIterator[bytes]:
-        chunks = self._place.audio.iterate(recording.key, if_match=recording.etag)
-        while chunk := await self._place.in_thread(next, chunks, b""):
-            yield chunk
 
     # -- what it means for the next ones ---------------------------------------------------------
 

@@ -1,0 +1,44 @@
+"""A recording's audio as a provider takes it: by a signed URL that names the attempt, or as bytes.
+
+Nothing is moved here; providers read what they are given (``submitting.py`` is the only caller).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from transcription_pipeline.domain.recording import Recording
+from transcription_pipeline.engine.workplace import Workplace
+from transcription_pipeline.providers.base import Audio, AudioDelivery
+from transcription_pipeline.storage.layout import is_rewritten_by_clients
+
+
+def goes_by_url(place: Workplace, recording: Recording) -> bool:
+    """Say whether the provider fetches this recording itself."""
+    takes_urls = AudioDelivery.URL in place.provider.capabilities.deliveries
+    return takes_urls and not is_rewritten_by_clients(recording.key)
+
+
+async def make_audio(place: Workplace, recording: Recording, token: str) -> Audio:
+    """Return the audio, with a URL that carries ``token`` where the provider takes one."""
+    url = None
+    if goes_by_url(place, recording):
+        url = await place.in_thread(
+            lambda: place.audio.presign(
+                recording.key, expires_s=place.limits.url_expires_s, token=token
+            )
+        )
+    return Audio(
+        recording_id=recording.recording_id,
+        size_bytes=recording.size_bytes,
+        duration_ms=recording.facts.duration_ms if recording.facts else None,
+        open_stream=lambda: _stream(place, recording),
+        facts=recording.facts,
+        url=url,
+    )
+
+
+async def _stream(place: Workplace, recording: Recording) -> AsyncIterator[bytes]:
+    chunks = place.audio.iterate(recording.key, if_match=recording.etag)
+    while chunk := await place.in_thread(next, chunks, b""):
+        yield chunk
