@@ -40,7 +40,7 @@ SUITES: Mapping[str, Suite] = {
     "second or stale ledger": Suite(("engine/test_claim.py",)),
     "order of syncs": Suite(("proof/test_order_of_syncs.py",)),
     "SIGTERM of a command": Suite(("proof/test_sigterm.py",)),
-    "kills under Dagster": Suite(("flow/test_kill.py",)),
+    "random kills of a command": Suite(("flow/test_kill.py",)),
     "leak canaries": Suite(("flow/test_leaks.py", "test_log_redaction.py")),
     "forged launches": Suite(("flow/test_webserver.py",)),
 }
