@@ -21,6 +21,7 @@ from transcription_pipeline.ledger.changes import Probed
 from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline.providers.assemblyai import AssemblyAIProvider
 from transcription_pipeline.storage.folder import FolderStore
+from transcription_pipeline.storage.objects import StoredObject
 from transcription_pipeline.tools import Tools
 
 API_KEY = "bench"
@@ -33,13 +34,18 @@ class KnownAudio:
     bucket = "bench"
     root_uri = "s3://bench/"
 
-    def __init__(self, audio_s: dict[str, float]) -> None:
-        self._audio_s = audio_s
+    def __init__(self, recordings: list[tuple[AudioObject, float]]) -> None:
+        self._known = {audio.key: (audio, seconds) for audio, seconds in recordings}
+
+    def find(self, key: str) -> StoredObject:
+        """Say that the recording is still there."""
+        audio, _ = self._known[key]
+        return StoredObject(key, audio.etag, audio.size_bytes, audio.last_modified_at)
 
     def presign(self, key: str, *, expires_s: int, token: str) -> str:
         """Return the address the emulator draws the job's time and words from."""
         del expires_s
-        return make_url(key, self._audio_s[key], token)
+        return make_url(key, self._known[key][1], token)
 
 
 def make_recordings(count: int) -> list[tuple[AudioObject, float]]:
@@ -79,7 +85,6 @@ def fill_ledger(folder: Path, count: int) -> None:
 def open_tools(order: dict[str, Any]) -> Tools:
     """Open what a run needs; ``offset_s`` moves our clock as the emulator's was moved."""
     folder = Path(order["folder"])
-    lengths = {audio.key: seconds for audio, seconds in make_recordings(order["count"])}
     offset = timedelta(seconds=order.get("offset_s", 0.0))
     limits = RunLimits(
         window_s=order.get("window_s", 900.0),
@@ -90,7 +95,7 @@ def open_tools(order: dict[str, Any]) -> Tools:
     )
     return Tools(
         ledger=Ledger.open(f"sqlite:///{folder}/ledger.db"),
-        audio=KnownAudio(lengths),  # type: ignore[arg-type]
+        audio=KnownAudio(make_recordings(order["count"])),  # type: ignore[arg-type]
         audio_prefix="",
         lake=FolderStore(folder / "lake"),
         routes=(Route(match="**", providers=(PROVIDER,), options=OPTIONS),),

@@ -95,8 +95,7 @@ def simulate(
 class _Day:
     """The world of one day. The bucket is not listed: recordings are known, as if looked into before.
 
-    Bytes are there for Plaud alone, which wants them; the others get signed URLs and, scripted as
-    they are, fetch nothing.
+    Plaud gets the bytes; the others get signed URLs and, scripted as they are, fetch nothing.
     """
 
     def __init__(
@@ -151,8 +150,7 @@ class _Day:
         """Drop one recording into the bucket; each has other bytes, by which an invoice names it."""
         # An ID3v1 tag of 128 bytes, with the key as its title.
         body = _make_mp3() + b"TAG" + key.encode().ljust(125, b"\0")
-        if key.startswith("plaud/"):
-            self.client.put_object(Bucket=self.shift.bucket, Key=key, Body=body)
+        self.client.put_object(Bucket=self.shift.bucket, Key=key, Body=body)
         return AudioObject(self.shift.bucket, key, md5(body).hexdigest(), len(body), at)
 
     def draw_faults(self, submits: int) -> list[dict[str, Any]]:

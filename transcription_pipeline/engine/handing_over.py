@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 from transcription_pipeline.domain.recording import Recording
 from transcription_pipeline.engine.workplace import Workplace
+from transcription_pipeline.errors import ObjectChanged, ObjectNotFound
 from transcription_pipeline.providers.base import Audio, AudioDelivery
 from transcription_pipeline.storage.layout import is_rewritten_by_clients
 
@@ -20,14 +21,13 @@ def goes_by_url(place: Workplace, recording: Recording) -> bool:
 
 
 async def make_audio(place: Workplace, recording: Recording, token: str) -> Audio:
-    """Return the audio, with a URL that carries ``token`` where the provider takes one."""
+    """Return the audio, with a URL that carries ``token`` where the provider takes one.
+
+    Raises ``ObjectNotFound`` or ``ObjectChanged`` where this version is no longer there.
+    """
     url = None
     if goes_by_url(place, recording):
-        url = await place.in_thread(
-            lambda: place.audio.presign(
-                recording.key, expires_s=place.limits.url_expires_s, token=token
-            )
-        )
+        url = await place.in_thread(_sign, place, recording, token)
     return Audio(
         recording_id=recording.recording_id,
         size_bytes=recording.size_bytes,
@@ -36,6 +36,18 @@ async def make_audio(place: Workplace, recording: Recording, token: str) -> Audi
         facts=recording.facts,
         url=url,
     )
+
+
+def _sign(place: Workplace, recording: Recording, token: str) -> str | None:
+    """Sign a URL, which cannot name a version: what lies there now must be this one."""
+    key = recording.key
+    if recording.recording_id not in place.looked_into:
+        found = place.audio.find(key)
+        if found is None:
+            raise ObjectNotFound("this version is gone", key=key)
+        if found.etag != recording.etag:
+            raise ObjectChanged("another version", key=key)
+    return place.audio.presign(key, expires_s=place.limits.url_expires_s, token=token)
 
 
 async def _stream(place: Workplace, recording: Recording) -> AsyncIterator[bytes]:

@@ -48,6 +48,7 @@ class Preparing:
             await place.commit(Probed(recording.recording_id, at, None, error.reason, error.detail))
             return replace(recording, quarantine_reason=error.reason)
         await place.commit(Probed(recording.recording_id, place.now(), facts))
+        place.looked_into.add(recording.recording_id)
         return replace(recording, facts=facts)
 
     def _probe(self, recording: Recording) -> AudioFacts:

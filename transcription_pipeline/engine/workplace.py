@@ -60,6 +60,8 @@ class Workplace:
     claim: Claim
     folders: Sequence[Path]
     """Where this machine keeps ledger and lake, so far as they are here."""
+    looked_into: set[str] = field(default_factory=set)
+    """Recordings whose bytes were there a moment ago; of others that is to be made sure."""
     report: RunReport = field(default_factory=RunReport)
     write: Callable[..., Awaitable[None]] = _before_the_writer
     """The group commit of this run; use ``commit``."""

@@ -146,6 +146,8 @@ class ScriptivoxApi:
             raise UnexpectedResponse("odd upload id or method", provider=NAME, operation="upload")
         # The URL is signed for exactly this Content-Type, and for no key of ours.
         pinned = {k: v for k, v in place.headers.items() if k.lower() == "content-type"}
+        if not all(value.isprintable() for value in pinned.values()):
+            raise UnexpectedResponse("odd content type", provider=NAME, operation="upload")
         await self._uploads.stream_elsewhere(
             "upload", "PUT", place.upload_url, chunks, size_bytes=size_bytes, headers=pinned
         )

@@ -112,20 +112,16 @@ class Scene:
         self.keys = {r["recording_id"]: r["key"] for r in self.tools.ledger.read_recordings()}
 
     def put_known(self, count: int, *, is_alike: bool = False) -> None:
-        """Let the ledger know recordings that were looked into before; no byte of them exists.
+        """Let the ledger know recordings that were looked into before; their bytes are no audio.
 
         ``is_alike``: all are equally long.
         """
-        found = [
-            AudioObject(
-                bucket=self.tools.audio.bucket,
-                key=f"known/{number:03}.wav",
-                etag=f"{number:032x}",
-                size_bytes=16_000,
-                last_modified_at=self.tools.now(),
-            )
-            for number in range(count)
-        ]
+        found = []
+        for number in range(count):
+            key, body = f"known/{number:03}.wav", f"{number}".encode()
+            etag = self.tools.audio.put(key, body)
+            now = self.tools.now()
+            found.append(AudioObject(self.tools.audio.bucket, key, etag, len(body), now))
         at, wishes = self.tools.now(), {self.provider: {"diarize": True}}
         self.tools.ledger.record_recordings(
             [(audio, wishes) for audio in found], first_day=date(2026, 1, 1), at=at
@@ -193,6 +189,13 @@ class Scene:
     def assert_each_is_paid_once(self) -> None:
         """Every recording stands on the invoice exactly once."""
         assert self.charges() == dict.fromkeys(self.keys.values(), 1)
+
+
+async def wait_for_submits(scene: Scene, count: int) -> None:
+    """Return when so many paid requests have reached the emulator, which runs in a thread."""
+    counts = scene.emulator.service.backstage.requests.counts
+    while counts["submit"] < count:  # noqa: ASYNC110 - its events are another loop's
+        await asyncio.sleep(0.01)
 
 
 def learn_fast_jobs() -> WaitModel:

@@ -19,7 +19,12 @@ from transcription_pipeline.domain.job import make_attempt_id
 from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline.errors import LeaseLost
 from transcription_pipeline.storage.layout import make_raw_key, make_table_key
-from transcription_pipeline_tests.engine.scene import PROOF_S, PROVIDER, Scene
+from transcription_pipeline_tests.engine.scene import (
+    PROOF_S,
+    PROVIDER,
+    Scene,
+    wait_for_submits,
+)
 from transcription_pipeline_tests.s3_servers import S3Server
 
 KEYS = [f"{number:02}.wav" for number in range(30)]
@@ -128,13 +133,6 @@ def test_a_killed_run_pays_nothing_twice_and_gives_the_same_tables(
         tables.append([lake.get(make_table_key(t, scene.day, PROVIDER)) for t in TABLES])
         scene.tools.ledger.close()
     assert tables[0] == tables[1]
-
-
-async def wait_for_submits(scene: Scene, count: int) -> None:
-    """Return when so many paid requests have reached the emulator, which runs in a thread."""
-    counts = scene.emulator.service.backstage.requests.counts
-    while counts["submit"] < count:  # noqa: ASYNC110 - its events are another loop's
-        await asyncio.sleep(0.01)
 
 
 def kill_a_run(scene: Scene, folder: Path, stored_first: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from transcription_pipeline.emulators.server import EmulatorServer
+from transcription_pipeline.engine import RunReport
+from transcription_pipeline_tests.engine.scene import wait_for_submits
 from transcription_pipeline_tests.engine.scenes import ScriptivoxScene, open_scene, run_emulator
 from transcription_pipeline_tests.s3_servers import S3Server
 
@@ -296,7 +299,16 @@ def test_audio_that_is_gone_when_it_is_fetched_costs_nothing(scene: ScriptivoxSc
     """The service cannot download it, fails the job unpaid, and another attempt is due."""
     scene.emulator.configure(fetch_audio=True)
     scene.put_known(1)
-    report = scene.run()
+    scene.emulator.set_faults({"operation": "submit", "action": "delay", "seconds": 1.0})
+
+    async def delete_meanwhile() -> RunReport | None:
+        run = asyncio.create_task(scene.transcribe())
+        await wait_for_submits(scene, 1)
+        scene.tools.audio.delete("known/000.wav")
+        return await run
+
+    report = asyncio.run(delete_meanwhile())
+    assert report
     assert [cause for _, _, cause in report.failures] == ["audio_not_downloadable"]
     assert scene.emulator.invoice() == []
     assert scene.jobs()["known/000.wav"]["state"] == "in_progress"

@@ -153,3 +153,23 @@ def test_a_job_that_is_another_recording_s_is_held(scene: Scene) -> None:
     job = scene.jobs()["b.wav"]
     assert (job["state"], job["cause"]) == ("held", "job_of_another_attempt")
     assert first["attempt_id"] in job["detail"]
+
+
+@pytest.mark.parametrize("becomes", [None, b"another recording"], ids=["deleted", "overwritten"])
+def test_another_version_is_not_sent_in_place_of_the_one_that_was_looked_into(
+    scene: Scene, becomes: bytes | None
+) -> None:
+    """A signed URL cannot name a version: what became of the first one fails, unpaid."""
+    scene.put_known(2)
+    if becomes:
+        scene.tools.audio.put("known/000.wav", becomes)
+    else:
+        scene.tools.audio.delete("known/000.wav")
+    scene.run()
+    jobs = scene.jobs()
+    assert (jobs["known/000.wav"]["state"], jobs["known/000.wav"]["cause"]) == (
+        "failed",
+        "source_gone",
+    )
+    assert jobs["known/001.wav"]["attempt_state"] == "stored"
+    assert len(scene.emulator.invoice()) == 1

@@ -18,13 +18,14 @@ import pytest
 from transcription_pipeline_tests.s3_servers import S3Server
 from transcription_pipeline_tests.world import open_world
 
-CALLS = "fsync,fdatasync,pwrite64,write,writev,sendto,sendmsg,rename"
+CALLS = "fsync,fdatasync,pwrite64,write,writev,sendto,sendmsg,rename,link,linkat"
+NAMES = {"rename", "link", "linkat"}
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
 ]
 Call = tuple[str, str, str]
-"""Name, path of its file (for a rename: what gets the name), all its arguments."""
+"""Name, path of its file (of what gives a name: the name), all its arguments."""
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +60,8 @@ def read_calls(trace: Path) -> Iterator[Call]:
         call = re.match(r"(\w+)\((.*)\)\s+= \d", told)
         if call:
             name, arguments = call.groups()
-            found = re.search(r'"([^"]*)"$' if name == "rename" else r"^\d+<([^>]*)>", arguments)
-            yield name, found[1] if found else "", arguments
+            paths = re.findall(r'"([^"]*)"' if name in NAMES else r"^\d+<([^>]*)>", arguments)
+            yield name, paths[-1] if paths else "", arguments
 
 
 def _is_ledger(path: str) -> bool:
@@ -75,7 +76,7 @@ def test_the_ledger_is_on_disk_before_a_paid_request_leaves(calls: list[Call]) -
             posts += 1
             assert writes > 0
             assert not unsynced
-        if name == "rename" and "/raw/" in path:
+        if name in NAMES and "/raw/" in path:
             answers += 1
             assert not unsynced
         if not _is_ledger(path):
@@ -95,7 +96,7 @@ def test_a_file_is_on_disk_before_and_its_name_after_the_rename(calls: list[Call
         if name == "fsync":
             synced.add(path)
             unnamed.discard(path)
-        elif name == "rename" and "/lake/" in path:
+        elif name in NAMES and "/lake/" in path:
             staged = arguments.split('"')[1]
             assert staged in synced
             unnamed.add(str(Path(path).parent))
