@@ -16,6 +16,7 @@ from transcription_pipeline.domain.route import Route
 from transcription_pipeline.engine import RunLimits
 from transcription_pipeline.errors import ConfigurationError
 from transcription_pipeline.ledger.ledger import Ledger
+from transcription_pipeline.provider_settings import Amount
 from transcription_pipeline.providers import aitronos, assemblyai, local, plaud, scriptivox
 from transcription_pipeline.providers.base import Provider
 from transcription_pipeline.settings import Settings
@@ -40,6 +41,8 @@ class ProviderEntry:
     """Credentials that only some options need."""
     tells_credit: bool
     """A free call tells what may still be spent."""
+    currency: str | None
+    """In which it counts; None where it is free."""
     open: Callable[[Any, Mapping[str, str]], Provider]
     """From its section of ``Settings.providers`` and its credentials to a client."""
     find_problems: _FindProblems
@@ -59,6 +62,7 @@ REGISTRY: Mapping[str, ProviderEntry] = {
         module.SECRETS,
         getattr(module, "OPTIONAL_SECRETS", ()),
         getattr(module, "TELLS_CREDIT", False),
+        None if module is local else getattr(module, "CURRENCY", "USD"),
         cast(Any, module.open_provider),
         getattr(module, "find_problems", _find_none),
         getattr(module, "find_form", None),
@@ -135,6 +139,8 @@ def build_routes(settings: Settings) -> tuple[Route, ...]:
             if "webhook" in options:
                 lacking = settings.secrets.list_missing(REGISTRY[name].optional_secrets)
                 problems += [f"routes.{place}: {name}: webhook needs {one}" for one in lacking]
+        for name, cap in route.per_day.items():
+            problems += _find_budget_problems(f"routes.{place}.per_day.{name}", name, cap)
         routes.append(
             Route(
                 match=route.match,
@@ -142,11 +148,24 @@ def build_routes(settings: Settings) -> tuple[Route, ...]:
                 fallback=route.fallback,
                 options=options,
                 extra={str(name): fields for name, fields in route.extra.items()},
+                caps_micros={str(name): cap.micros for name, cap in route.per_day.items()},
             )
         )
+    for name, budget in settings.budgets.items():
+        problems += _find_budget_problems(f"budgets.{name}.per_day", name, budget.per_day)
     if problems:
         raise ConfigurationError(*problems)
     return tuple(routes)
+
+
+def _find_budget_problems(place: str, provider: str, cap: Amount) -> list[str]:
+    """Say why a budget could not be compared with what the provider takes."""
+    currency = REGISTRY[provider].currency if provider in REGISTRY else cap.currency
+    if currency is None:
+        return [f"{place}: {provider} costs nothing"]
+    if currency != cap.currency:
+        return [f"{place}: {provider} counts in {currency}, the budget in {cap.currency}"]
+    return []
 
 
 def build_provider_factories(settings: Settings) -> dict[str, Callable[[], Provider]]:

@@ -197,6 +197,9 @@ async def transcribe(
                 lease=lease,
                 limits=limits,
                 now=tools.now,
+                find_route=lambda key: find_route(
+                    tools.routes, key.removeprefix(tools.audio_prefix)
+                ),
             )
             if on_start:
                 on_start(run.report)

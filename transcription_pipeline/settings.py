@@ -105,12 +105,14 @@ class RouteSettings(Section):
     keyterms: tuple[str, ...] | None = None
     webhook: str | None = Field(default=None, pattern=r"^https://|^http://127\.0\.0\.1(:\d+)?/?")
     """Public address of ``tp webhooks``, e.g. ``https://hooks.example.com/tp``; None: only polling."""
+    per_day: dict[ProviderName, Amount] = Field(default_factory=dict)
+    """Provider → what this route's recordings may cost there, beside the provider's own budget."""
     extra: dict[ProviderName, dict[str, Any]] = Field(default_factory=dict)
 
     def common_options(self) -> dict[str, Any]:
         """Return the common options that are set."""
         chosen = self.model_dump(
-            exclude={"match", "providers", "fallback", "extra"}, exclude_none=True
+            exclude={"match", "providers", "fallback", "extra", "per_day"}, exclude_none=True
         )
         if "webhook" in chosen:
             chosen["webhook"] = chosen["webhook"].rstrip("/")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from transcription_pipeline.composition import build_routes
 from transcription_pipeline.errors import ConfigurationError
 from transcription_pipeline.settings import Settings
 
@@ -170,3 +171,21 @@ def test_routes(tmp_path: Path) -> None:
     assert settings.routes[1].match == "**"
     assert settings.routes[1].common_options() == {"language": "en"}
     assert settings.routes[0].common_options() == {}
+
+
+def test_a_budget_that_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+    """In another currency than the provider's, or where nothing is paid; a route's as well."""
+    text = (
+        '[[routes]]\nproviders = ["assemblyai"]\nper_day = {assemblyai = "5.00 SYNAPSES"}\n'
+        '[budgets.aitronos]\nper_day = "50.00 USD"\n[budgets.local]\nper_day = "1.00 USD"\n'
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        build_routes(load(tmp_path, text))
+    assert caught.value.problems == (
+        "routes.0.per_day.assemblyai: assemblyai counts in USD, the budget in SYNAPSES",
+        "budgets.aitronos.per_day: aitronos counts in SYNAPSES, the budget in USD",
+        "budgets.local.per_day: local costs nothing",
+    )
+    fine = '[[routes]]\nproviders = ["aitronos"]\nper_day = {aitronos = "500 SYNAPSES"}\n'
+    (route,) = build_routes(load(tmp_path, fine))
+    assert route.caps_micros == {"aitronos": 500_000_000}

@@ -40,6 +40,8 @@ class Route:
     options: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per provider, passed through as written."""
+    caps_micros: Mapping[str, int] = field(default_factory=dict)
+    """Provider → what this route's recordings may cost there per UTC day; absent: no limit."""
 
     def options_for(self, provider: str) -> dict[str, Any]:
         """Return the common options plus what is passed through to ``provider`` under ``extra``."""

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from transcription_pipeline.domain.job import Attempt, AttemptState
+from transcription_pipeline.domain.route import Route
 from transcription_pipeline.domain.wait_model import WaitModel
 from transcription_pipeline.engine.claim import Claim
 from transcription_pipeline.engine.collecting import Collecting
@@ -78,10 +79,13 @@ class PartitionRun:
         lease: Lease,
         limits: RunLimits,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        find_route: Callable[[str], Route | None] = lambda _key: None,
     ) -> None:
         claim = Claim(ledger, lake)
         folders = [folder for folder in (ledger.folder, lake.make_staging_folder()) if folder]
-        self._place = Workplace(ledger, provider, audio, lake, lease, limits, now, claim, folders)
+        self._place = Workplace(
+            ledger, provider, audio, lake, lease, limits, now, claim, folders, find_route
+        )
         slots = math.ceil(provider.capabilities.concurrency * WINDOW_FACTOR)
         self._slots = Slots(slots)
         self._preparing = Preparing(self._place)

@@ -178,6 +178,7 @@ class Submitting:
         place, job, facts = self._place, item.job, item.recording.facts
         number = item.attempt_count + 1
         cost = place.provider.price(job.options, facts.duration_ms if facts else 0)
+        route = place.find_route(item.recording.key)
         opening = OpenAttempt(
             attempt_id=make_attempt_id(job.job_id, number),
             job_id=job.job_id,
@@ -187,7 +188,9 @@ class Submitting:
             at=place.now(),
             reserved_micros=cost.micros if cost else None,
             currency=cost.currency if cost else None,
-            cap_micros=place.limits.cap_micros if cost else None,
+            cap_micros=place.limits.cap_micros,
+            route=route.match if route else None,
+            route_cap_micros=route.caps_micros.get(place.provider.name) if route else None,
         )
         attempt = Attempt(
             attempt_id=opening.attempt_id,

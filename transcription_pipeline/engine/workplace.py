@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from transcription_pipeline.domain.job import Attempt, AttemptState, JobState
+from transcription_pipeline.domain.route import Route
 from transcription_pipeline.engine.claim import Claim
 from transcription_pipeline.engine.limits import RunLimits
 from transcription_pipeline.engine.report import RunReport
@@ -60,6 +61,8 @@ class Workplace:
     claim: Claim
     folders: Sequence[Path]
     """Where this machine keeps ledger and lake, so far as they are here."""
+    find_route: Callable[[str], Route | None] = lambda _key: None
+    """Complete key → the route by which it is sent."""
     looked_into: set[str] = field(default_factory=set)
     """Recordings whose bytes were there a moment ago; of others that is to be made sure."""
     report: RunReport = field(default_factory=RunReport)

@@ -15,24 +15,19 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
-    case,
     func,
     not_,
     or_,
-    select,
-    text,
     update,
 )
 
 from transcription_pipeline.domain.job import (
-    DEAD_STATES,
     AttemptState,
     JobState,
     is_legal_move,
     job_state_after,
 )
 from transcription_pipeline.errors import (
-    BudgetExceeded,
     IllegalTransition,
     LeaseLost,
     LedgerError,
@@ -49,6 +44,7 @@ from transcription_pipeline.ledger.changes import (
     Saw,
 )
 from transcription_pipeline.ledger.instants import to_text
+from transcription_pipeline.ledger.purses import Purses
 from transcription_pipeline.ledger.statements import (
     ATTEMPT,
     COUNT_ATTEMPT,
@@ -145,29 +141,22 @@ def _apply_openings(
     if not openings:
         return
     live = _states_of(connection, LIVE_STATES, [o.job_id for _, o in openings])
-    spent: dict[tuple[str, str], int] = {}
+    purses = Purses(connection)
     rows, counts = [], []
     for index, o in openings:
         if o.job_id in live:
             refusals[index] = IllegalTransition(o.attempt_id, "none", "intent", live[o.job_id])
             continue
-        if o.cap_micros is not None:
-            purse = (o.provider, to_text(o.at)[:10])
-            if purse not in spent:
-                _guard_purse(connection, o.provider)
-                spent[purse] = _spent(connection, *purse)
-            if spent[purse] + (o.reserved_micros or 0) > o.cap_micros:
-                refusals[index] = BudgetExceeded(
-                    f"{o.provider}: {spent[purse]} of {o.cap_micros} micros are taken"
-                )
-                continue
-            spent[purse] += o.reserved_micros or 0
+        refusals[index] = purses.take(o)
+        if refusals[index]:
+            continue
         rows.append(
             {
                 "attempt_id": o.attempt_id,
                 "job_id": o.job_id,
                 "recording_id": o.recording_id,
                 "provider": o.provider,
+                "route": o.route,
                 "number": o.number,
                 "state": AttemptState.INTENT.value,
                 "fence": fence,
@@ -184,23 +173,6 @@ def _apply_openings(
         counts.sort(key=lambda row: str(row["b_job_id"]))
         connection.execute(ATTEMPT, rows)
         connection.execute(COUNT_ATTEMPT, counts)
-
-
-def _guard_purse(connection: Connection, provider: str) -> None:
-    # PostgreSQL lets two transactions add up the same purse; SQLite has one writer anyway.
-    if connection.dialect.name == "postgresql":
-        lock = text("SELECT pg_advisory_xact_lock(hashtext(:purse))")
-        connection.execute(lock, {"purse": f"budget/{provider}"})
-
-
-def _spent(connection: Connection, provider: str, day: str) -> int:
-    # A dead attempt frees what it reserved, but not what it was charged all the same.
-    is_dead = _a.state.in_([s.value for s in DEAD_STATES])
-    reserved = case((is_dead, 0), else_=_a.reserved_micros)
-    query = select(func.coalesce(func.sum(func.coalesce(_a.cost_micros, reserved, 0)), 0)).where(
-        _a.provider == provider, _a.created_at >= day
-    )
-    return int(connection.execute(query).scalar_one())
 
 
 def _apply_moves(

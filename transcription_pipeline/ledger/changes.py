@@ -41,7 +41,8 @@ class OpenAttempt:
     """A new attempt in state ``intent``; refused while the job has a live one.
 
     With ``cap_micros`` it is also refused when what the provider's attempts of this UTC day cost
-    and reserve would exceed the cap: looked up and reserved in one transaction.
+    and reserve would exceed the cap, and with ``route_cap_micros`` when those of this ``route`` would:
+    looked up and reserved in one transaction. What has no price fits no cap.
     """
 
     attempt_id: str
@@ -53,6 +54,9 @@ class OpenAttempt:
     reserved_micros: int | None = None
     currency: str | None = None
     cap_micros: int | None = None
+    route: str | None = None
+    """The pattern of the route by which the recording is sent; None where none names it any more."""
+    route_cap_micros: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from transcription_pipeline.errors import ConfigurationError, LedgerError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test holds it against the folder."""
 
 _migrating = Lock()

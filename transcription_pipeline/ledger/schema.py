@@ -109,6 +109,7 @@ attempts = Table(
     Column("job_id", Text, ForeignKey("jobs.job_id"), nullable=False),
     Column("recording_id", Text, nullable=False),
     Column("provider", Text, nullable=False),
+    Column("route", Text),
     Column("number", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("fence", BigInteger, nullable=False),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from transcription_pipeline.domain.recording import AudioFacts, Recording
+from transcription_pipeline.domain.route import Route
 from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline.engine.preparing import find_refusal
 from transcription_pipeline.providers.base import AudioDelivery, Capabilities
@@ -159,6 +161,22 @@ def test_the_budget_of_the_day_is_kept(scene: Scene) -> None:
     scene.pass_time(24 * 3600)
     assert scene.run().counts["stored"] == 2
     scene.assert_each_is_paid_once()
+
+
+def test_the_budget_of_a_route_is_kept(scene: Scene) -> None:
+    """One route's recordings wait for tomorrow while another's are sent."""
+    scene.put(["calls/a.wav", "calls/b.wav", "other/c.wav"], seconds=3.0)
+    one = scene.tools.make_provider["assemblyai"]().price({"diarize": True}, 3_020)
+    assert one is not None
+    small = Route("calls/**", ("assemblyai",), caps_micros={"assemblyai": one.micros})
+    scene.tools = replace(scene.tools, routes=(small, *scene.tools.routes))
+    scene.run()
+    jobs = scene.jobs()
+    assert jobs["other/c.wav"]["attempt_state"] == "stored"
+    calls = [job for key, job in jobs.items() if key.startswith("calls/")]
+    assert sorted(str(job["attempt_state"]) for job in calls) == ["None", "stored"]
+    assert [job["cause"] for job in calls if job["attempt_state"] is None] == ["budget_exceeded"]
+    assert len(scene.emulator.invoice()) == 2
 
 
 def test_two_workers_on_one_partition_are_one(scene: Scene) -> None:

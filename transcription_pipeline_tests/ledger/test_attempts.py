@@ -268,6 +268,36 @@ def test_the_cap_holds_inside_a_group(ledger: Ledger) -> None:
     assert [refusal is None for refusal in refusals] == [True] * 10 + [False] * 5
 
 
+def test_a_route_has_a_budget_of_its_own_beside_the_provider_s(ledger: Ledger) -> None:
+    """What one route took is gone for it alone; what all took is gone for every one."""
+    jobs = plan_jobs(ledger, 6)
+    money = {"reserved_micros": 400, "cap_micros": CAP}
+
+    def spend(job_id: str, route: str | None, cap: int | None = None) -> bool:
+        opening = make_opening(job_id, route=route, route_cap_micros=cap, **money)
+        (refusal,) = ledger.commit([opening])
+        assert refusal is None or "micros are taken" in str(refusal)
+        return refusal is None
+
+    assert spend(jobs[0], "calls/**", 500)
+    assert not spend(jobs[1], "calls/**", 500), "the route's is too small"
+    assert spend(jobs[2], "meetings/**", 500)
+    assert not spend(jobs[3], "interviews/**", 500), "the provider's is too small"
+    assert not spend(jobs[4], None)
+    grouped = [make_opening(jobs[5], route="calls/**", route_cap_micros=800, reserved_micros=400)]
+    assert ledger.commit(grouped) == [None], "without a cap of the provider's"
+
+
+def test_what_has_no_price_fits_no_budget(ledger: Ledger) -> None:
+    """Where a budget is set and nothing can be reserved, nothing is sent."""
+    jobs = plan_jobs(ledger, 3)
+    (refusal,) = ledger.commit([make_opening(jobs[0], cap_micros=CAP)])
+    assert isinstance(refusal, BudgetExceeded)
+    (refusal,) = ledger.commit([make_opening(jobs[1], route="**", route_cap_micros=CAP)])
+    assert isinstance(refusal, BudgetExceeded)
+    assert ledger.commit([make_opening(jobs[2])]) == [None]
+
+
 def test_evidence_finds_the_first_name(ledger: Ledger) -> None:
     """Evidence is append-only, and the first that names the provider's job answers."""
     (job_id,) = plan_jobs(ledger, 1)
