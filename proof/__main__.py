@@ -77,7 +77,10 @@ def play_scenes(arguments: Arguments, s3: S3Server) -> Iterator[Outcome]:
 def play_simulated_days(arguments: Arguments, _s3: S3Server) -> Iterator[Outcome]:
     """Let days of faults pass."""
     count, seeds = (200, 1) if arguments.quick else (arguments.recordings, arguments.days)
-    yield from play_days(range(seeds), count)
+    with closing(play_days(range(seeds), count)) as outcomes:
+        for outcome in outcomes:
+            print(f"\r{outcome.provider}, {outcome.title}", file=sys.stderr)
+            yield outcome
 
 
 def play_dagster(arguments: Arguments, _s3: S3Server) -> Iterator[Outcome]:

@@ -14,7 +14,7 @@ import multiprocessing
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -220,11 +220,19 @@ def _make_mp3() -> bytes:
     return mp3.getvalue()
 
 
-def play_days(seeds: Sequence[int], count: int, lanes: int = LANES) -> Iterator[Outcome]:
-    """Play a day for each seed, some side by side in processes of their own."""
-    with ProcessPoolExecutor(lanes, _forks) as days:
-        for outcomes in days.map(_play_day, seeds, [count] * len(seeds)):
-            yield from outcomes
+def play_days(
+    seeds: Sequence[int], count: int, lanes: int = LANES
+) -> Generator[Outcome, None, None]:
+    """Play a day for each seed, some side by side in processes of their own.
+
+    Whoever stops listening waits for the days that were begun, and for no other.
+    """
+    days = ProcessPoolExecutor(lanes, _forks)
+    try:
+        for day in [days.submit(_play_day, seed, count) for seed in seeds]:
+            yield from day.result()
+    finally:
+        days.shutdown(cancel_futures=True)
 
 
 def _play_day(seed: int, count: int) -> list[Outcome]:
