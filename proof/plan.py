@@ -64,7 +64,7 @@ class Size:
     together: int
 
 
-FULL = Size("full", None, 60, None, 6, None, None, 40, None, 20, 10)
+FULL = Size("full", None, 70, None, 6, None, None, 40, None, 20, 10)
 QUICK = Size("quick", 8, 4, 3, 1, 2, 2, 3, 3, 1, 1)
 
 

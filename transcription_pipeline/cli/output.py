@@ -60,8 +60,10 @@ def reports_errors(command: Callable[P, int | None]) -> Callable[P, None]:
 def end_gently() -> None:
     """Let SIGTERM, by which services and containers are stopped, do what Ctrl-C does.
 
-    Its default ends the process where it stands: a paid request on the wire would be in doubt.
+    Its default ends the process where it stands: a paid request on the wire would be in doubt. What
+    a shell starts in the background inherits Ctrl-C ignored, and with it would ignore both.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 

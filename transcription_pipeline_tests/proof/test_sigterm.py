@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,14 +14,24 @@ from transcription_pipeline_tests.world import open_world
 
 
 @pytest.mark.slow
-def test_sigterm_waits_for_the_paid_answer(tmp_path: Path, ministack: S3Server) -> None:
-    """As a service is stopped: the answer is recorded, the exit code is ours, nothing is in doubt."""
+@pytest.mark.parametrize("interrupts", [signal.default_int_handler, signal.SIG_IGN])
+def test_sigterm_waits_for_the_paid_answer(
+    tmp_path: Path, ministack: S3Server, interrupts: Any
+) -> None:
+    """As a service is stopped: the answer is recorded, the exit code is ours, nothing is in doubt.
+
+    So it is for what a shell started in the background, with interrupts ignored.
+    """
     routes = '[{"match": "**", "providers": ["assemblyai"]}]'
     with open_world(tmp_path, ministack) as world:
         world.environment["TRANSCRIPTION__ROUTES"] = routes
         world.put("delivery.wav")
         world.emulator.set_faults({"operation": "submit", "action": "delay", "seconds": 2.0})
-        process = world.start("run")
+        inherited = signal.signal(signal.SIGINT, interrupts)
+        try:
+            process = world.start("run")
+        finally:
+            signal.signal(signal.SIGINT, inherited)
         while not world.emulator.service.backstage.requests.counts["submit"]:
             assert process.poll() is None
             time.sleep(0.01)
