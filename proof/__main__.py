@@ -18,7 +18,6 @@ from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from proof.dagster_kill import play_kills
 from proof.day import play_days
 from proof.families import Scenario
 from proof.mutations import try_mutations
@@ -83,12 +82,6 @@ def play_simulated_days(arguments: Arguments, _s3: S3Server) -> Iterator[Outcome
             yield outcome
 
 
-def play_dagster(arguments: Arguments, _s3: S3Server) -> Iterator[Outcome]:
-    """Kill runs under Dagster's daemon."""
-    if not arguments.quick:  # a partition rests for minutes after a failed run
-        yield from play_kills()
-
-
 def run_suites(arguments: Arguments, _s3: S3Server) -> Iterator[Tested]:
     """Run what is proved by tests."""
     for name in SUITES:
@@ -110,7 +103,6 @@ PARTS: Mapping[str, Callable[[Arguments, S3Server], Iterator[Outcome | Tested]]]
     "workers": play_workers,
     "scenes": play_scenes,
     "days": play_simulated_days,
-    "dagster": play_dagster,
     "suites": run_suites,
     "lines": remove_lines,
 }

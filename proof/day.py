@@ -14,7 +14,7 @@ import multiprocessing
 import random
 import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -28,7 +28,7 @@ from typing import Any
 from proof.day_verdict import judge
 from proof.day_worker import PROVIDERS, Shift, open_tools, work
 from proof.verdict import Outcome
-from proof.world import set_environment
+from proof.world import UNLIMITED, set_environment
 from transcription_pipeline import pipeline
 from transcription_pipeline.audio.transcode import transcode_to_mp3
 from transcription_pipeline.domain.recording import AudioFacts, AudioObject
@@ -55,12 +55,6 @@ LANES = 2
 """Days side by side: each often waits, for pauses and syncs."""
 PATIENCE_S = 300.0
 """A worker that is at it for longer hangs."""
-_EMULATED: Mapping[str, dict[str, Any]] = {
-    "aitronos": {"refresh_s": 0.0},
-    "assemblyai": {},
-    "plaud": {"requests_per_min": 0, "tokens_per_min": 0},
-    "scriptivox": {"limit_factor": 0.0},
-}
 _forks = multiprocessing.get_context("forkserver")
 # Each child imports what the main module does; what is slow to load of it is loaded once.
 _forks.set_forkserver_preload(
@@ -79,7 +73,7 @@ def simulate(
     with ExitStack() as stack:
         emulators = [
             stack.enter_context(
-                EmulatorServer(name, job_s=0.05, word_count=10, audio_s=30.0, **_EMULATED[name])
+                EmulatorServer(name, job_s=0.05, word_count=10, audio_s=30.0, **UNLIMITED[name])
             )
             for name in PROVIDERS
         ]

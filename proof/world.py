@@ -30,7 +30,7 @@ PATIENCE_S = 90.0
 """A worker that is at it for longer hangs."""
 RUNS = 14
 """Workers after which a scenario must be over: the longest waits for proof, one doubt at a time."""
-_UNLIMITED: Mapping[str, dict[str, Any]] = {
+UNLIMITED: Mapping[str, dict[str, Any]] = {
     "aitronos": {"refresh_s": 0.0},
     "assemblyai": {},
     "plaud": {"requests_per_min": 0, "tokens_per_min": 0},
@@ -67,12 +67,12 @@ class Lane:
                 world.end()
 
     def _emulator(self, provider: str) -> EmulatorServer | None:
-        if provider not in _UNLIMITED:
+        if provider not in UNLIMITED:
             return None
         if provider not in self._emulators:
             # It fetches what is paid for, so that a dead URL is what it is out there.
             settings: dict[str, Any] = {"job_s": 0.05, "word_count": 40, "fetch_audio": True}
-            server = EmulatorServer(provider, **settings, **_UNLIMITED[provider])
+            server = EmulatorServer(provider, **settings, **UNLIMITED[provider])
             self._emulators[provider] = self._stack.enter_context(server)
         emulator = self._emulators[provider]
         emulator.reset()
@@ -256,7 +256,7 @@ def make_empty_ledger(file: Path) -> None:
     for _ in range(30):
         model.learn(1.0, 0.05)
     with closing(Ledger.open(f"sqlite:///{file}")) as ledger:
-        for provider in (*_UNLIMITED, "local"):
+        for provider in (*UNLIMITED, "local"):
             ledger.save_wait_model(provider, model)
 
 
