@@ -51,7 +51,7 @@ def read_calls(trace: Path) -> Iterator[Call]:
     """Read what strace wrote; a call that another thread's interrupted counts where it ends."""
     begun: dict[str, str] = {}
     for line in trace.read_text(errors="replace").splitlines():
-        thread, _, told = line.partition(" ")
+        thread, told = line.split(maxsplit=1)  # short numbers are padded
         if told.endswith("<unfinished ...>"):
             begun[thread] = told.removesuffix("<unfinished ...>")
             continue
