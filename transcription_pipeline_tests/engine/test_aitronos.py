@@ -76,6 +76,20 @@ def test_a_lost_answer_is_found_in_the_list(scene: AitronosScene, action: str) -
     scene.assert_each_is_paid_once()
 
 
+def test_doubts_that_are_cleared_up_together_share_a_reading_of_the_list(
+    scene: AitronosScene,
+) -> None:
+    """Whoever asks while the list is read waits for the next reading, which is everybody's."""
+    scene.put(["a.wav", "b.wav", "c.wav"])
+    scene.emulator.set_faults({"action": "drop_after", "operation": "submit"})
+    assert scene.run().counts["ambiguous"] == 3
+    scene.emulator.set_faults()
+    scene.pass_time(120)
+    before = scene.emulator.request_counts().get("list", 0)
+    assert scene.run().counts["accepted"] == 3
+    assert scene.emulator.request_counts()["list"] - before <= 2
+
+
 def test_a_lagging_list_is_asked_again(scene: AitronosScene) -> None:
     """An accepted request that the list does not show yet stays open until it does."""
     scene.put(["a.wav"])

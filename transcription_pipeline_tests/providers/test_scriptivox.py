@@ -362,6 +362,7 @@ def test_an_upload_that_fails_may_be_tried_again(
         {"upload_url": "https://169.254.169.254/x"},
         {"upload_url": "file:///etc/passwd"},
         {"upload_id": "../x"},
+        {"headers": {"Content-Type": "audio/wav\r\nX-Other: 1"}},
         {"method": "POST"},
         {"headers": 5},
     ],
