@@ -13,7 +13,7 @@ demo: $(STAMP)
 	@$(BIN)/tp demo
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check .

@@ -41,6 +41,7 @@ SUITES: Mapping[str, Suite] = {
     "order of syncs": Suite(("proof/test_order_of_syncs.py",)),
     "SIGTERM of a command": Suite(("proof/test_sigterm.py",)),
     "random kills of a command": Suite(("flow/test_kill.py",)),
+    "kills under Dagster's daemon": Suite(("flow/test_ui.py",), {"DAEMON_KILLS": "8"}),
     "leak canaries": Suite(("flow/test_leaks.py", "test_log_redaction.py")),
     "forged launches": Suite(("flow/test_webserver.py",)),
 }

@@ -5,9 +5,9 @@ that are live, and ask for what is missing. Nothing depends on a run key or a cu
 cursor only says where a long listing goes on.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from itertools import chain
 from typing import Any
 
 import dagster as dg
@@ -23,7 +23,8 @@ from transcription_pipeline.tools import Tools
 PARTITION_TAG = "dagster/partition"
 REQUESTS_PER_TICK = 200
 COOL_DOWN = timedelta(minutes=5)
-"""After a failed run its partition is left alone this long, so that a lasting fault is no storm."""
+"""A partition of which two runs failed in this time is left alone, so that a lasting fault is no
+storm; one that was merely killed goes on at the next tick."""
 LIVE = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -70,7 +71,7 @@ def build_sensors(settings: Settings, asset_jobs: Sequence[Any]) -> list[dg.Sens
 def _requests(
     instance: dg.DagsterInstance, tools: Tools, *, is_fresh: bool
 ) -> Iterable[dg.RunRequest]:
-    """Ask for each partition with work and no run that is live or has just failed.
+    """Ask for each partition with work and no run that is live; some rest (``COOL_DOWN``).
 
     Args:
         instance: Knows which runs are live.
@@ -78,26 +79,28 @@ def _requests(
         is_fresh: Partitions with jobs that were never attempted; else those with jobs that go on,
             and days whose catalogue tables are older than the ledger.
     """
-    filters = (
-        dg.RunsFilter(statuses=LIVE),
-        dg.RunsFilter(
-            statuses=[dg.DagsterRunStatus.FAILURE], updated_after=tools.now() - COOL_DOWN
-        ),
+    live = {_where(run) for run in instance.get_runs(filters=dg.RunsFilter(statuses=LIVE))}
+    recent = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE], updated_after=tools.now() - COOL_DOWN
     )
-    runs = chain.from_iterable(instance.get_runs(filters=f) for f in filters)
-    live = {(run.job_name, run.tags.get(PARTITION_TAG)) for run in runs}
+    failed = Counter(_where(run) for run in instance.get_runs(filters=recent))
+    resting = {where for where, count in failed.items() if count > 1}
     due = pipeline.list_due(tools, is_fresh=is_fresh)
     for partition in due[:REQUESTS_PER_TICK]:
         key = make_key(partition.day, partition.provider)
-        if (TRANSCRIBE, str(key)) not in live:
+        if (TRANSCRIBE, str(key)) not in live | resting:
             yield dg.RunRequest(job_name=TRANSCRIBE, partition_key=key)
     if is_fresh:
         return
     for day in tools.ledger.list_stale_days()[:REQUESTS_PER_TICK]:
         # While a provider still works on the day its catalogue would be stale again at once.
         is_busy = any(key is not None and key.startswith(day) for _, key in live)
-        if not is_busy:
+        if not is_busy and (CATALOGUE, day) not in resting:
             yield dg.RunRequest(job_name=CATALOGUE, partition_key=day)
+
+
+def _where(run: dg.DagsterRun) -> tuple[str, str | None]:
+    return run.job_name, run.tags.get(PARTITION_TAG)
 
 
 def _result(

@@ -64,8 +64,10 @@ def test_the_longest_audio_goes_first(scene: Scene) -> None:
     history = [scene.tools.ledger.read_history(r)[0] for r in scene.keys]
     by_sent = sorted(zip(history, scene.keys.values(), strict=True), key=lambda row: row[0]["at"])
     order = [key for _, key in by_sent]
-    # Two places (1.2 rounded up) are given away before everything has been looked into.
-    assert order[4:] == sorted(order[4:], reverse=True)
+    # Two places (1.2 rounded up) are given away before everything has been looked into; two that
+    # are sent at the same time may change places.
+    wanted = sorted(order[4:], reverse=True)
+    assert all(abs(n - wanted.index(key)) <= 1 for n, key in enumerate(order[4:]))
 
 
 def test_the_provider_fetches_the_audio_by_signed_url(

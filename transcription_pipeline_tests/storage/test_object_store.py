@@ -114,8 +114,12 @@ def test_only_if_absent(store: ObjectStore) -> None:
     assert store.get("a") == b"first"
 
 
+@pytest.mark.parametrize("store", ["folder", "ministack"], indirect=True)
 def test_one_of_many_conditional_writers_wins(store: ObjectStore) -> None:
-    """Of eight writers that all want to be first exactly one is, ten times in a row."""
+    """Of eight writers that all want to be first exactly one is, ten times in a row.
+
+    Moto is not asked: it looks and then writes.
+    """
 
     def write(number: int) -> int | None:
         try:
