@@ -1,4 +1,4 @@
-"""``python -m bench [--quick] [--json] [--only P6,P14]``: measure, compare, print one table.
+"""``python -m bench [--quick] [--json] [--only batch,tables]``: measure, compare, print one table.
 
 Each side of a comparison is a child process of this interpreter, pinned to the first core where
 there are several; the emulated provider is a third process on the second. Times are CPU times of

@@ -115,24 +115,31 @@ def main() -> int:
     logging.basicConfig(level=logging.ERROR)  # retries and closed gates are what it is about
     end_gently()  # what was played by then is reported
     report, is_whole = Report(), False
-    with (
-        TemporaryDirectory(prefix="proof-") as folder,
-        run_ministack(Path(folder)) as s3,
-        suppress(KeyboardInterrupt),
-    ):
-        for part in arguments.parts:
-            for found in PARTS[part](arguments, s3):
-                known = len(report.failures)
-                report.add(found)
-                for failure in report.failures[known:]:
-                    print(f"\r{failure}", file=sys.stderr)
-            print(f"\r{part}: done", file=sys.stderr)
-        is_whole = True
-    if arguments.json:
-        print(json.dumps(report.as_json(), indent=1))
-    else:
-        print_report(report)
+    try:
+        with (
+            TemporaryDirectory(prefix="proof-") as folder,
+            run_ministack(Path(folder)) as s3,
+            suppress(KeyboardInterrupt),
+        ):
+            play(arguments, s3, report)
+            is_whole = True
+    finally:  # hours of playing are not lost with what ended them
+        if arguments.json:
+            print(json.dumps(report.as_json(), indent=1))
+        else:
+            print_report(report)
     return 0 if report.is_well and is_whole else 1
+
+
+def play(arguments: Arguments, s3: S3Server, report: Report) -> None:
+    """Play every part, and tell what is wrong as it comes."""
+    for part in arguments.parts:
+        for found in PARTS[part](arguments, s3):
+            known = len(report.failures)
+            report.add(found)
+            for failure in report.failures[known:]:
+                print(f"\r{failure}", file=sys.stderr)
+        print(f"\r{part}: done", file=sys.stderr)
 
 
 def read_arguments() -> Arguments:

@@ -3,12 +3,11 @@
 Three worker processes share one ledger, bucket and lake, and four emulated providers; all clocks leap
 from hour to hour. Requests fail at random, answers get lost, workers are killed in the middle. In the
 end the providers' own invoices are read: every recording once, or held where nobody can know.
-``python -m proof.day`` plays long days; what a worker does is in ``day_worker.py``.
+What a worker does is in ``day_worker.py``.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import multiprocessing
 import random
@@ -28,12 +27,13 @@ from typing import Any
 from proof.day_verdict import judge
 from proof.day_worker import PROVIDERS, Shift, open_tools, work
 from proof.verdict import Outcome
-from proof.world import UNLIMITED, set_environment
+from proof.world import UNLIMITED
 from transcription_pipeline import pipeline
 from transcription_pipeline.audio.transcode import transcode_to_mp3
 from transcription_pipeline.domain.recording import AudioFacts, AudioObject
 from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline.ledger.changes import Probed
+from transcription_pipeline.ledger.instants import to_text
 from transcription_pipeline_tests.engine.scene import learn_fast_jobs, make_wav
 from transcription_pipeline_tests.s3_servers import S3Server, run_ministack
 
@@ -53,6 +53,8 @@ LONGEST_LIFE_S = 3.0
 """Of a worker that is to be killed: with more to do it is in the middle of it by then."""
 LANES = 2
 """Days side by side: each often waits, for pauses and syncs."""
+LATEST_S = 3 * 3_600
+"""A killed worker leaves its partition alone for an hour, and the next one may be killed as well."""
 PATIENCE_S = 300.0
 """A worker that is at it for longer hangs."""
 _forks = multiprocessing.get_context("forkserver")
@@ -101,6 +103,8 @@ class _Day:
         self.emulators = emulators
         self.problems: list[str] = []
         """What went wrong besides: nobody's recording, but no day is well with it."""
+        self.killed = 0
+        """Workers that were killed while they were at work."""
         self.shift = Shift(
             folder,
             s3.endpoint_url,
@@ -122,6 +126,7 @@ class _Day:
                 emulator.set_faults(*self.draw_faults(per_hour // len(PROVIDERS)))
             self.work(KILLED_SHARE)
             self.pass_an_hour()
+            self.look_for_late_ones()
         for emulator in self.emulators:
             emulator.set_faults()
         for _ in range(LATER_HOURS):
@@ -129,6 +134,7 @@ class _Day:
                 break
             self.work()
             self.pass_an_hour()
+            self.look_for_late_ones()
 
     def arrive(self, keys: Sequence[str]) -> None:
         """Let recordings be known, with what a look into them found."""
@@ -187,7 +193,9 @@ class _Day:
             is_at_it = process.exitcode is None
             process.kill()
             process.join()
-            if process.exitcode != 0 and not (is_at_it and dies_after_s):
+            if is_at_it and dies_after_s:
+                self.killed += 1
+            elif process.exitcode != 0:
                 self.problems.append(f"a worker hung or failed, exit code {process.exitcode}")
 
     def pass_an_hour(self) -> None:
@@ -196,9 +204,18 @@ class _Day:
         for emulator in self.emulators:
             emulator.advance(3_600)
 
+    def look_for_late_ones(self) -> None:
+        """Nothing is in progress for long after its deadline: workers looked at all of it since."""
+        latest = to_text(datetime.now(UTC) + timedelta(seconds=self.shift.offset_s - LATEST_S))
+        for job in self.tools.ledger.read_jobs(state="in_progress"):
+            if job["attempt_deadline_at"] and job["attempt_deadline_at"] < latest:
+                self.problems.append(f"{job['key']}: in progress {LATEST_S} s past its deadline")
+
     def judge(self, emulator: EmulatorServer) -> Outcome:
         """Say what became of the recordings of one provider."""
-        outcome = Outcome("simulated day", emulator.name, self.title, lost=list(self.problems))
+        title = f"{self.title}, {self.killed} workers killed"
+        outcome = Outcome("simulated day", emulator.name, title, lost=list(self.problems))
+        outcome.strikes, outcome.struck = max(1, self.killed), self.killed
         keys = [key for key in self.keys if key.startswith(f"{emulator.name}/")]
         lake = self.shift.folder / "lake"
         judge(outcome, keys, tools=self.tools, emulator=emulator, lake=lake)
@@ -232,31 +249,3 @@ def play_days(
 def _play_day(seed: int, count: int) -> list[Outcome]:
     with TemporaryDirectory(prefix="day-") as folder, run_ministack(Path(folder)) as s3:
         return simulate(seed, count, Path(folder), s3)
-
-
-def main() -> int:
-    """Play ``seeds`` days of ``count`` recordings and print a line for each provider."""
-    parser = argparse.ArgumentParser(prog="python -m proof.day", description=main.__doc__)
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--lanes", type=int, default=LANES, help="days side by side")
-    arguments = parser.parse_args()
-    set_environment()
-    is_well = True
-    print(f"{'provider':<12}{'':<28}{'lost':>6}{'twice':>7}{'held':>6}{'s':>8}")
-    for outcome in play_days(range(arguments.seeds), arguments.count, arguments.lanes):
-        counts = len(outcome.lost), len(outcome.paid_twice), outcome.held.total()
-        print(
-            f"{outcome.provider:<12}{outcome.title:<28}{counts[0]:>6}{counts[1]:>7}"
-            f"{counts[2]:>6}{outcome.seconds:>8.1f}",
-            *(f"{count} {cause}" for cause, count in outcome.held.items()),
-            *outcome.lost,
-            *outcome.paid_twice,
-            flush=True,
-        )
-        is_well &= outcome.is_well
-    return 0 if is_well else 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from proof.verdict import MAY_HOLD, Outcome
+from proof.verdict import Outcome, find_objection
 from transcription_pipeline.domain.job import make_attempt_id
 from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline.tables.schema import TRANSCRIPTS
@@ -33,10 +33,9 @@ def judge(
 ) -> None:
     """Look at each recording that was sent to ``emulator``; what is wrong goes into ``outcome``.
 
-    It is published with one charge and one row, or held where it may have been charged, or failed
-    for a stated cause and unpaid, which few may. All else is lost, but for a second charge.
+    It is published with one charge and one row, or held where nobody can know, or failed for a
+    stated cause and unpaid, which few may. All else is lost, but for a second charge.
     """
-    failed = 0
     jobs = {row["key"]: row for row in tools.ledger.read_jobs(provider=emulator.name)}
     charges = _count_charges(emulator, jobs, tools, outcome)
     rows = _count_rows(lake, emulator.name)
@@ -46,18 +45,14 @@ def judge(
         paid, written = charges[key], rows[job["recording_id"]] if job else 0
         if paid > 1:
             outcome.paid_twice.append(f"{key}: {paid} charges")
-        elif state == "held" and _may_be_charged(emulator.name, cause):
+        elif job and state == "held" and not find_objection(tools.ledger, job):
             outcome.held[f"{cause} ({'charged' if paid else 'not charged'})"] += 1
         elif state == "failed" and cause and not paid:
-            failed += 1
+            outcome.failed[cause] += 1
         elif (state, paid, written) != ("published", 1, 1):
             outcome.lost.append(f"{key}: {state} ({cause}), {paid} charges, {written} rows")
-    if failed > _MAY_FAIL * len(keys):
-        outcome.lost.append(f"{failed} recordings failed, unpaid")
-
-
-def _may_be_charged(provider: str, cause: str | None) -> bool:
-    return provider in MAY_HOLD and (cause or "").startswith("maybe_charged")
+    if outcome.failed.total() > _MAY_FAIL * len(keys):
+        outcome.lost.append(f"{outcome.failed.total()} recordings failed, unpaid")
 
 
 def _count_charges(

@@ -35,6 +35,8 @@ from transcription_pipeline.tools import Tools
 
 FAST = 5_000.0
 """Requests a second: no limit."""
+PRICE_MICROS = 1_000_000
+"""What an hour costs where no list tells: whoever decides about a doubt wants to know."""
 PATIENCE = Patience(retry_wait_s=0.01)
 """Lost answers are connections that end, so nobody waits for silence."""
 LIMITS = RunLimits(
@@ -49,6 +51,7 @@ def _open_aitronos(url: str) -> Provider:
         base_url=url,
         requests_per_s=FAST,
         look_s=0.0,
+        price_per_hour_micros=PRICE_MICROS,
         patience=PATIENCE,
     )
 
@@ -67,6 +70,7 @@ def _open_plaud(url: str) -> Provider:
         requests_per_s=FAST,
         tokens_per_s=FAST,
         concurrency=100,
+        price_per_hour_micros=PRICE_MICROS,
         patience=PATIENCE,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,25 +40,35 @@ class Scenario:
     act: Act
     is_ours: bool = True
     """False where the naive client is at work, which is to be caught paying twice."""
+    may_hold: bool = True
+    """False where no answer can be lost, and so no doubt may be left to a person."""
 
 
 def kill_at(*crossings: int) -> Act:
     """Kill the first worker at the first crossing, the next one at the second, and so on."""
 
-    def act(world: World, _outcome: Outcome) -> None:
-        for crossing in crossings:
-            world.run(crossing)
+    def act(world: World, outcome: Outcome) -> None:
+        kill_in_turn(world, outcome, crossings)
         world.run_until_quiet()
 
     return act
 
 
+def kill_in_turn(world: World, outcome: Outcome, crossings: Sequence[int]) -> None:
+    """Kill one worker after the other; who ends before its crossing leaves nothing to the next."""
+    outcome.strikes += len(crossings)
+    for crossing in crossings:
+        if world.wait_for(world.start(crossing)) != -signal.SIGKILL:
+            break
+        outcome.struck += 1
+
+
 def kill_at_first_start(crossing: int) -> Act:
     """Kill the worker that makes the ledger."""
 
-    def act(world: World, _outcome: Outcome) -> None:
+    def act(world: World, outcome: Outcome) -> None:
         world.ledger_file.unlink()
-        world.run(crossing)
+        kill_in_turn(world, outcome, [crossing])
         world.run_until_quiet()
 
     return act
@@ -67,15 +77,15 @@ def kill_at_first_start(crossing: int) -> Act:
 def kill_in_flight(request: int, *crossings: int) -> Act:
     """Let the provider kill the worker right after it did what a request asked, unanswered."""
 
-    def act(world: World, _outcome: Outcome) -> None:
+    def act(world: World, outcome: Outcome) -> None:
         assert world.emulator is not None
+        outcome.strikes += 1
         worker = world.prepare()
         world.emulator.set_faults({"action": "kill_pid", "nth": request, "pid": worker.pid})
         worker.begin()
-        world.wait_for(worker)
+        outcome.struck += world.wait_for(worker) == -signal.SIGKILL
         world.emulator.set_faults()
-        for crossing in crossings:
-            world.run(crossing)
+        kill_in_turn(world, outcome, crossings)
         world.run_until_quiet()
 
     return act
@@ -84,10 +94,12 @@ def kill_in_flight(request: int, *crossings: int) -> Act:
 def lose_answer(fault: dict[str, Any]) -> Act:
     """Lose the answer to the first paid request."""
 
-    def act(world: World, _outcome: Outcome) -> None:
+    def act(world: World, outcome: Outcome) -> None:
         assert world.emulator is not None
         world.emulator.set_faults({"operation": "submit", "nth": 1, **fault})
         world.run_until_quiet()
+        outcome.strikes += 1
+        outcome.struck += world.emulator.control("faults")["rules"][0]["struck"]
 
     return act
 
@@ -96,9 +108,14 @@ def fail_at(crossing: int, strike: Strike) -> Act:
     """Let a call of the first worker fail, or its disk be full from there on."""
 
     def act(world: World, outcome: Outcome) -> None:
-        code = world.wait_for(world.start(crossing, strike))
+        worker = world.run(crossing, strike)
+        code = world.exits[-1]
+        outcome.strikes += 1
+        outcome.struck += worker.came_to_its_strike
         if code < 0:
             outcome.lost.append(f"died of it: signal {-code}")
+        elif code == 0 and strike is Strike.DISK_FULL and not world.is_quiet():
+            outcome.lost.append("ended as if nothing were left to do")
         world.run_until_quiet()
 
     return act
@@ -109,7 +126,9 @@ def wake_a_zombie(crossing: int) -> Act:
 
     def act(world: World, outcome: Outcome) -> None:
         zombie = world.start(crossing, Strike.STOP)
+        outcome.strikes += 1
         if zombie.wait_until_stopped():
+            outcome.struck += 1
             world.note_urls(zombie)
             world.lapse_lease()
             world.run_until_quiet()
@@ -128,7 +147,10 @@ def ask_to_end(crossing: int) -> Act:
     """
 
     def act(world: World, outcome: Outcome) -> None:
-        code = world.wait_for(world.start(crossing, Strike.TERM))
+        worker = world.run(crossing, Strike.TERM)
+        code = world.exits[-1]
+        outcome.strikes += 1
+        outcome.struck += worker.came_to_its_strike and code != 0
         if code < 0:
             outcome.lost.append(f"not a clean end: signal {-code}")
         with world.open_ledger() as ledger:
@@ -144,13 +166,14 @@ def ask_to_end(crossing: int) -> Act:
 def work_together(pause_s: float, crossing: int = 0) -> Act:
     """Let four workers loose on one partition, the first of them perhaps to be killed."""
 
-    def act(world: World, _outcome: Outcome) -> None:
+    def act(world: World, outcome: Outcome) -> None:
         workers = [world.prepare(0 if number else crossing) for number in range(FOUR)]
         for worker in workers:
             worker.begin()
             time.sleep(pause_s)
-        for worker in workers:
-            world.wait_for(worker)
+        codes = [world.wait_for(worker) for worker in workers]
+        outcome.strikes += crossing > 0
+        outcome.struck += codes.count(-signal.SIGKILL)
         world.run_until_quiet()
 
     return act

@@ -62,8 +62,8 @@ MUTATIONS = (
     Mutation(
         "evidence is kept",
         "ledger/applying.py",
-        "    if seen:\n        rows = [",
-        "    if not seen:\n        rows = [",
+        "        connection.execute(EVIDENCE, rows)",
+        "        rows.clear()",
         "ledger/test_leases.py engine/test_interruptions.py -k sqlite or lease",
     ),
     Mutation(
@@ -95,6 +95,27 @@ MUTATIONS = (
         "engine/test_submit_faults.py -k lost",
     ),
     Mutation(
+        "what has no name is a doubt, at Aitronos",
+        "providers/aitronos_answers.py",
+        'return Submission(Verdict.AMBIGUOUS, cause=f"http_{status}", detail=detail)',
+        'return Submission(Verdict.NOT_SENT, cause=f"http_{status}", detail=detail)',
+        "engine/test_network_faults.py -k aitronos and 504",
+    ),
+    Mutation(
+        "what has no name is a doubt, at Plaud",
+        "providers/plaud_answers.py",
+        'return Submission(Verdict.AMBIGUOUS, cause=f"http_{status}", detail=detail)',
+        'return Submission(Verdict.NOT_SENT, cause=f"http_{status}", detail=detail)',
+        "engine/test_network_faults.py -k plaud and 504",
+    ),
+    Mutation(
+        "what has no name is a doubt, at Scriptivox",
+        "providers/scriptivox_answers.py",
+        "return Submission(Verdict.AMBIGUOUS, cause=cause, detail=detail, retry",
+        "return Submission(Verdict.NOT_SENT, cause=cause, detail=detail, retry",
+        "engine/test_scriptivox.py -k same_key and 500",
+    ),
+    Mutation(
         "a last look at the state before sending",
         "ledger/applying.py",
         "        if state != m.from_state.value or not is_legal_move(m.from_state, m.to_state):",
@@ -123,7 +144,7 @@ MUTATIONS = (
         "engine/test_claim.py",
     ),
 )
-"""The eleven lines of the failure model; the rule about doubts stands in two places."""
+"""The eleven lines of the failure model; two of them stand once per provider."""
 
 
 def run_tests(copy: Path, tests: str) -> tuple[bool, float]:

@@ -31,6 +31,8 @@ from proof.verdict import Calm
 T = TypeVar("T")
 PAID = ("aitronos", "assemblyai", "plaud", "scriptivox")
 PROVIDERS = (*PAID, "local")
+_GENTLE = "SIGTERM"
+"""Who is asked to end records every paid answer: no doubt may be left."""
 _MAKES_LEDGER, _MIGRATION_CROSSINGS = "assemblyai", 2
 """A ledger is made the same for every provider."""
 _NAIVE_CROSSINGS, _NAIVE_REQUESTS = 12, 4
@@ -77,7 +79,7 @@ def list_scenarios(
             title = f"while the ledger is made, {crossing}"
             yield Scenario("kill", provider, title, kill_at_first_start(crossing))
     for family, title, act in _list_acts(calm, size, chance):
-        yield Scenario(family, provider, title, act)
+        yield Scenario(family, provider, title, act, may_hold=family != _GENTLE)
 
 
 def _list_acts(calm: Calm, size: Size, chance: random.Random) -> Iterator[tuple[str, str, Act]]:
@@ -88,14 +90,16 @@ def _list_acts(calm: Calm, size: Size, chance: random.Random) -> Iterator[tuple[
 
     for crossing in _draw(numbers, size.kills, chance):
         yield "kill", name(crossing), kill_at(crossing)
-    for first, then in _draw_pairs(numbers, size.pairs, chance):
+    for _ in range(size.pairs):
+        first = chance.choice(numbers)
+        then = _draw_next(len(numbers) - first, chance)
         yield "two kills", f"{name(first)}, then {then}", kill_at(first, then)
     yield from _list_acts_on_requests(calm, size, chance)
     zombies = [n for n in numbers if names[n - 1].startswith(_AROUND_SUBMIT)]
     for crossing in _draw(zombies, size.zombies, chance):
         yield "zombie", name(crossing), wake_a_zombie(crossing)
     for crossing in _draw(numbers, size.terms, chance):
-        yield "SIGTERM", name(crossing), ask_to_end(crossing)
+        yield _GENTLE, name(crossing), ask_to_end(crossing)
     for strike, count in ((Strike.FAILED_CALL, size.failures), (Strike.DISK_FULL, size.full_disks)):
         for crossing in _draw(numbers, count, chance):
             yield strike.value, name(crossing), fail_at(crossing, strike)
@@ -110,12 +114,13 @@ def _list_acts_on_requests(
     calm: Calm, size: Size, chance: random.Random
 ) -> Iterator[tuple[str, str, Act]]:
     """List what only somebody at the other end of a socket can do."""
-    requests, numbers = range(1, len(calm.requests) + 1), range(1, len(calm.crossings) + 1)
+    requests, numbers = range(1, len(calm.requests) + 1), calm.crossings
     for number in _draw(requests, size.in_flight, chance):
         title = f"{number} {calm.requests[number - 1]}"
         yield "kill in flight", title, kill_in_flight(number)
         for _ in range(size.in_flight_pairs):
-            then = chance.choice(numbers)
+            left = len(numbers) * (len(requests) - number) // len(requests)
+            then = _draw_next(left, chance)
             yield "kill in flight", f"{title}, then {then}", kill_in_flight(number, then)
     for what in _draw(list(LOST_ANSWERS), size.lost_answers, chance) if requests else ():
         yield "lost answer", what, lose_answer(LOST_ANSWERS[what])
@@ -132,8 +137,9 @@ def list_naive_scenarios(size: Size, chance: random.Random) -> Iterator[Scenario
         yield Scenario("naive: lost answer", naive.PROVIDER, what, lose_answer(fault), False)
 
 
-def _draw_pairs(numbers: Sequence[int], count: int, chance: random.Random) -> list[tuple[int, int]]:
-    return [(chance.choice(numbers), chance.choice(numbers)) for _ in range(count)]
+def _draw_next(left: int, chance: random.Random) -> int:
+    """Draw a crossing of a recovery, which has only so much left to do."""
+    return chance.randint(1, max(1, left))
 
 
 def _draw(everything: Sequence[T], count: int | None, chance: random.Random) -> list[T]:

@@ -6,8 +6,10 @@ show it, and both are held against the run that nobody disturbed.
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import pyarrow.parquet as pq
 from proof.recordings import LENGTHS_MS
 from proof.world import World
 from transcription_pipeline.domain.job import make_attempt_id
+from transcription_pipeline.ledger.ledger import Ledger
 
 MAY_HOLD = frozenset({"aitronos", "plaud"})
 """Where nobody can know whether an unanswered request was taken and charged."""
@@ -37,7 +40,9 @@ _OF_THIS_RUN = frozenset(
     ]
 )
 """Columns that name this run's instants, attempts and the provider's own identifiers."""
-_MOST_ATTEMPTS = 6
+_MOST_ATTEMPTS = 9
+_A_PERSON_NEEDS = ("key", "provider", "sent_at", "reserved_micros")
+"""What the ledger must name of a recording it holds: what, where, since when, at what cost."""
 Rows = Mapping[str, Mapping[str, list[dict[str, Any]]]]
 """Table → recording → its rows."""
 
@@ -48,7 +53,7 @@ class Calm:
 
     rows: Rows
     owners: Mapping[str, str]
-    """What an invoice line names (the attempt's token, or the length of an upload) → recording."""
+    """What an invoice line names, see ``count_charges`` → recording."""
     crossings: list[str]
     requests: list[str]
     """The provider's operations, in order."""
@@ -65,6 +70,12 @@ class Outcome:
     paid_twice: list[str] = field(default_factory=list)
     held: Counter[str] = field(default_factory=Counter)
     """Recordings left to a person, by cause."""
+    failed: Counter[str] = field(default_factory=Counter)
+    """Recordings that ended failed and unpaid, by cause."""
+    strikes: int = 0
+    """What was to befall the workers: kills, stops, signals, failed calls, full disks, faults."""
+    struck: int = 0
+    """What of it did. A scenario whose strike did not strike has shown nothing."""
     seconds: float = 0.0
     is_ours: bool = True
     """False where the naive client was at work."""
@@ -83,12 +94,8 @@ def observe_calm(world: World) -> Calm:
     assert world.exits == [0], world.read_log()
     with world.open_ledger() as ledger:
         jobs = {row["recording_id"]: row for row in ledger.read_jobs()}
-    owners = {
-        make_attempt_id(row["job_id"], number): recording_id
-        for recording_id, row in jobs.items()
-        for number in range(1, _MOST_ATTEMPTS)
-    }
-    owners |= {str(LENGTHS_MS[row["key"]]): recording_id for recording_id, row in jobs.items()}
+    owners = name_attempts(jobs)
+    owners |= {name_length(LENGTHS_MS[row["key"]]): known for known, row in jobs.items()}
     log = world.emulator.request_log() if world.emulator else []
     calm = Calm(
         read_rows(world.folder), owners, worker.crossings, [entry["operation"] for entry in log]
@@ -100,18 +107,21 @@ def observe_calm(world: World) -> Calm:
     return calm
 
 
-def judge(world: World, calm: Calm, outcome: Outcome) -> None:
-    """Compare a world that is quiet with an undisturbed run; what is wrong goes into ``outcome``."""
-    charges: Counter[str] = Counter()
-    for line in world.emulator.invoice() if world.emulator else ():
-        owner = calm.owners.get(line["attempt_token"] or str(line["audio_ms"]))
-        if owner is None:
-            outcome.paid_twice.append(f"a charge nobody asked for: {line['provider_job_id']}")
-        else:
-            charges[owner] += 1
-    outcome.paid_twice += [f"{who}: {n} charges" for who, n in charges.items() if n > 1]
+def judge(world: World, calm: Calm, outcome: Outcome, *, may_hold: bool = True) -> None:
+    """Compare a world that is quiet with an undisturbed run; what is wrong goes into ``outcome``.
+
+    Without ``may_hold`` nothing was done that could leave a doubt, and so nothing may be held.
+    """
+    invoice = world.emulator.invoice() if world.emulator else ()
+    charges = count_charges(invoice, calm.owners, outcome)
     with world.open_ledger() as ledger:
         jobs = {row["recording_id"]: row for row in ledger.read_jobs()}
+        objections = {
+            known: find_objection(ledger, job) if may_hold else "held, though nothing was lost"
+            for known, job in jobs.items()
+            if job["state"] == "held"
+        }
+    outcome.lost += find_damage(world.ledger_file)
     rows = read_rows(world.folder)
     for recording_id in sorted(set(calm.owners.values())):
         job = jobs.get(recording_id)
@@ -124,12 +134,68 @@ def judge(world: World, calm: Calm, outcome: Outcome) -> None:
                 for table, known in calm.rows.items()
                 if rows[table].get(recording_id) != known.get(recording_id)
             ]
-        elif job and state == "held" and world.provider in MAY_HOLD:
+        elif job and objections.get(recording_id) == "":
             paid = "charged" if charges[recording_id] else "not charged"
             outcome.held[f"{job['cause']} ({paid})"] += 1
         else:
             cause = f" ({job['cause']})" if job else ""
-            outcome.lost.append(f"{recording_id}: {state}{cause}")
+            outcome.lost.append(f"{recording_id}: {objections.get(recording_id, state)}{cause}")
+
+
+def count_charges(
+    invoice: Iterable[Mapping[str, Any]], owners: Mapping[str, str], outcome: Outcome
+) -> Counter[str]:
+    """Count the charges of each owner; a second one, and one nobody asked for, is paid twice.
+
+    A line names the attempt's token or, where bytes were uploaded, only how long they were.
+    """
+    charges: Counter[str] = Counter()
+    for line in invoice:
+        owner = owners.get(line["attempt_token"] or name_length(line["audio_ms"]))
+        if owner is None:
+            outcome.paid_twice.append(f"a charge nobody asked for: {line['provider_job_id']}")
+        else:
+            charges[owner] += 1
+    outcome.paid_twice += [f"{who}: {n} charges" for who, n in charges.items() if n > 1]
+    return charges
+
+
+def name_attempts(jobs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return attempt → owner, of every attempt there may ever be at the jobs of these owners."""
+    return {
+        make_attempt_id(job["job_id"], number): owner
+        for owner, job in jobs.items()
+        for number in range(1, _MOST_ATTEMPTS)
+    }
+
+
+def name_length(audio_ms: int) -> str:
+    """Name a recording by its length: they differ by 10 ms, and decoders by less."""
+    return f"{round(audio_ms, -1)} ms"
+
+
+def find_objection(ledger: Ledger, job: Mapping[str, Any]) -> str:
+    """Say why a recording may not be held; empty where nobody can know what became of it.
+
+    ``job`` is its row of ``read_jobs``, in which a person must find what there is to decide.
+    """
+    if job["provider"] not in MAY_HOLD:
+        return "held, though it can be found out"
+    if not (job["cause"] or "").startswith("maybe_charged"):
+        return "held for no doubt"
+    seen = ledger.read_evidence(job["recording_id"])
+    if any(row["provider_job_id"] for row in seen if row["provider"] == job["provider"]):
+        return "held, though known"
+    if missing := [name for name in _A_PERSON_NEEDS if not job[name]]:
+        return f"held without {', '.join(missing)}"
+    return ""
+
+
+def find_damage(ledger_file: Path) -> list[str]:
+    """List what SQLite itself finds wrong with a ledger."""
+    with closing(sqlite3.connect(ledger_file)) as connection:
+        found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
+    return [] if found == ["ok"] else [f"the ledger is damaged: {line}" for line in found]
 
 
 def read_rows(folder: Path) -> Rows:

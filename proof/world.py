@@ -106,6 +106,11 @@ class Worker:
         """The names of its crossings so far, in order."""
         return self.order.log.read_text().splitlines() if self.order.log.exists() else []
 
+    @property
+    def came_to_its_strike(self) -> bool:
+        """Whether it came as far as the crossing at which it was to be struck."""
+        return 0 < self.order.strike_at <= len(self.crossings)
+
     def wait_until_stopped(self) -> bool:
         """Return whether it came to stand still by SIGSTOP; False when it ended instead."""
         give_up_at = time.monotonic() + PATIENCE_S
@@ -133,6 +138,8 @@ class World:
     workers: list[Worker] = field(default_factory=list)
     exits: list[int] = field(default_factory=list)
     """Exit codes of the workers that ended, in that order."""
+    earlier: int = 0
+    """By how many crossings every strike comes earlier: runs of the same differ by some."""
     _numbers: Iterator[int] = field(default_factory=count)
     _urls_die_at: float = 0.0
     """On the machine's monotonic clock."""
@@ -158,7 +165,7 @@ class World:
             emulator_url=self.emulator.base_url if self.emulator else "",
             offset_s=self.offset_s,
             log=self.folder / f"crossings-{next(self._numbers)}",
-            strike_at=strike_at,
+            strike_at=strike_at and max(1, strike_at - self.earlier),
             strike=strike,
         )
         ours, theirs = _forks.Pipe()
@@ -197,13 +204,17 @@ class World:
         """Start workers, letting time pass where nothing is due, until nothing is left to do."""
         for _ in range(RUNS):
             self.run()
-            with self.open_ledger() as ledger:
-                rows = ledger.read_jobs()
-                busy = [row for row in rows if row["state"] == "in_progress"]
-                if rows and not busy and not ledger.list_stale_days():
-                    return
-            if busy:
+            if self.is_quiet():
+                return
+            if busy := self._list_busy():
                 self.pass_time(self._wait_s(busy))
+
+    def is_quiet(self) -> bool:
+        """Return whether nothing is left to do: every job has its end, every day its catalogue."""
+        with self.open_ledger() as ledger:
+            rows = ledger.read_jobs()
+            is_busy = any(row["state"] == "in_progress" for row in rows)
+            return bool(rows) and not is_busy and not ledger.list_stale_days()
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass for everybody; signed URLs, which die by a real clock, die in it, too."""
@@ -238,6 +249,10 @@ class World:
             worker.process.join()
             worker.process.close()
             worker.orders.close()
+
+    def _list_busy(self) -> list[dict[str, Any]]:
+        with self.open_ledger() as ledger:
+            return ledger.read_jobs(state="in_progress")
 
     def _wait_s(self, busy: list[dict[str, Any]]) -> float:
         """Say how long nothing is due: until a retry, or the deadline of what is waited for."""

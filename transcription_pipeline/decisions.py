@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,9 +21,8 @@ from transcription_pipeline.errors import DecisionRefused, ProviderError
 from transcription_pipeline.ledger.changes import Change, Lease, Move, OpenAttempt, Saw
 from transcription_pipeline.ledger.rows import WorkItem
 from transcription_pipeline.pipeline import hold_partition
-from transcription_pipeline.publishing import replace_files
-from transcription_pipeline.storage.layout import make_side_file_prefix
-from transcription_pipeline.tables.schema import TRANSCRIPT_TABLES
+from transcription_pipeline.publishing import WRITE_LEASE_S, remove_rows, renew
+from transcription_pipeline.storage.layout import make_raw_key, make_side_file_prefix
 from transcription_pipeline.tools import Tools
 
 LEASE_S = 120.0
@@ -68,8 +68,8 @@ def resolve(
         ``abandoned``, and the job may be paid for anew.
 
     Raises:
-        DecisionRefused: no such attempt, it is not held, its job is not named, its audio can still
-            be fetched by whoever got the request, or another worker has the partition.
+        DecisionRefused: no such attempt, it is not held, its job is not named or known by now, its
+            audio can still be fetched by whoever got the request, or another worker has the partition.
     """
     found = tools.ledger.find_attempts(named)
     if len(found) != 1:
@@ -78,6 +78,8 @@ def resolve(
     if attempt.state is not _S.HELD:
         raise DecisionRefused(f"attempt {attempt.attempt_id} is {attempt.state}, not held")
     day = tools.ledger.get_job(attempt.job_id).day
+    if tools.ledger.get_job(attempt.job_id).state is JobState.IN_PROGRESS:
+        raise DecisionRefused("its job at the provider is known by now: a run goes on with it")
     values: dict[str, Any] = {}
     if provider_job_id is None:
         if attempt.url_expires_at and attempt.url_expires_at > at:
@@ -149,10 +151,10 @@ def retry(
 def adopt(tools: Tools, *, by: str) -> int:
     """Let this ledger pay for what comes into the lake from now on, whoever did before.
 
-    What it knows of no attempt at may have been paid for by another ledger, or by a newer copy of
-    this one. So every such job of a paid provider is first given an attempt of unknown outcome,
-    which the next run clears up as if the answer had been lost: found at the provider, proved dead,
-    or held. Returns how many; 0 when the lake was ours anyway. Safe to repeat: yes.
+    What it has sent nothing for may have been paid for by another ledger, or by a newer copy of this
+    one. So the bucket is listed, and every such job of a paid provider is given an attempt of unknown
+    outcome, which the next run clears up as if the answer had been lost: found at the provider,
+    proved dead, or held. Returns how many; 0 when the lake was ours anyway. Safe to repeat: yes.
 
     Raises:
         DecisionRefused: another worker has one of the partitions.
@@ -160,6 +162,8 @@ def adopt(tools: Tools, *, by: str) -> int:
     ledger, claim = tools.ledger, Claim(tools.ledger, tools.lake)
     if claim.look().objection is None:
         return 0
+    pipeline.discover(tools)
+    pipeline.fall_back(tools)
     opened = 0
     since = ledger.find_last_transition() or tools.now()
     for day, provider in ledger.list_partitions():
@@ -171,7 +175,7 @@ def adopt(tools: Tools, *, by: str) -> int:
         with hold_partition(tools, day, provider, LEASE_S) as lease:
             work = ledger.list_work(day, provider, datetime.max.replace(tzinfo=UTC))
             for item in work:
-                if item.attempt is None:
+                if item.attempt is None or item.attempt.state is _S.INTENT:
                     life_s = tools.limits[provider].url_expires_s
                     _commit(tools, lease, *_make_unclear(item, since, tools.now(), life_s, by))
                     opened += 1
@@ -183,12 +187,13 @@ def _make_unclear(
     item: WorkItem, since: datetime, at: datetime, url_expires_s: int, by: str
 ) -> list[Change]:
     job, number = item.job, item.attempt_count + 1
-    attempt_id = make_attempt_id(job.job_id, number)
+    attempt_id = item.attempt.attempt_id if item.attempt else make_attempt_id(job.job_id, number)
     ids = (attempt_id, job.job_id)
     sent = {"sent_at": since, "url_expires_at": at + timedelta(seconds=url_expires_s)}
     cause = "ledger_was_adopted"
+    opening = OpenAttempt(*ids, job.recording_id, job.provider, number, at)
     return [
-        OpenAttempt(*ids, job.recording_id, job.provider, number, at),
+        *([] if item.attempt else [opening]),
         Saw(attempt_id, cause, at, detail=f"by {by}"),
         Move(*ids, _S.INTENT, _S.SENDING, at, values=sent),
         Move(*ids, _S.SENDING, _S.AMBIGUOUS, at, cause),
@@ -198,49 +203,51 @@ def _make_unclear(
 def erase(tools: Tools, recording_id: str, *, by: str) -> Erased:
     """Erase what was said in a recording: raw answers, rows, copies in the lake and at providers.
 
-    The tombstone comes first, so that nothing is made anew meanwhile; a crash is mended by calling
-    it again. What the attempts cost stays, and the audio in the bucket, which is never ours.
+    All its partitions are held from the first look to the last file, and the tombstone comes before
+    anything is deleted: nothing is made anew meanwhile, and a worker that was overtaken publishes
+    nothing. A crash is mended by calling it again. What the attempts cost stays, and the audio in
+    the bucket, which is never ours.
 
     Raises:
-        DecisionRefused: an attempt is on its way to a provider, or another worker has a partition.
+        DecisionRefused: an attempt is on its way to a provider, or another worker has a partition;
+            nothing was done.
+        LeaseLost: another worker took a partition over; what is left is erased by calling it again.
     """
     ledger, done = tools.ledger, Erased(recording_id)
-    attempts = ledger.list_attempts_at(recording_id)
-    unclear = [a for a in attempts if a.state in {_S.SENDING, _S.AMBIGUOUS}]
-    if unclear:
-        raise DecisionRefused(
-            f"attempt {unclear[0].attempt_id} at {unclear[0].provider} is {unclear[0].state}: let a "
-            "run find out what became of it first, or there may be a copy that nobody can name"
-        )
-    ledger.record_erasure(recording_id, by=by, at=tools.now())
-    asyncio.run(_delete_at_providers(tools, attempts, done))
-    for attempt in attempts:
-        if attempt.raw_key:
-            tools.lake.delete(attempt.raw_key)
-            ledger.forget_raw_answer(attempt.attempt_id)
-            done.raw_answers += 1
-    for provider in {attempt.provider for attempt in attempts}:
-        prefix = make_side_file_prefix("redacted_audio", provider, recording_id)
-        for stored in tools.lake.list_page(prefix).objects:
-            tools.lake.delete(stored.key)
-            done.files += 1
     jobs = ledger.read_jobs(recording_id=recording_id)
-    for day, provider in sorted({(job["day"], job["provider"]) for job in jobs}):
-        with hold_partition(tools, day, provider, pipeline.WRITE_LEASE_S) as lease:
+    leases: list[Lease] = []
+    with ExitStack() as held:
+        for day, provider in sorted({(job["day"], job["provider"]) for job in jobs}):
+            lease = held.enter_context(hold_partition(tools, day, provider, WRITE_LEASE_S))
             if lease is None:
-                raise DecisionRefused(f"{day}/{provider} is at work elsewhere; erase again later")
-            gone = frozenset({recording_id})
-            replace_files(tools, day, provider, [], TRANSCRIPT_TABLES, gone, is_rebuild=False)
-        done.tables.append(f"{day}/{provider}")
+                raise DecisionRefused(f"{day}/{provider} is at work elsewhere; erase later")
+            leases.append(lease)
+        attempts = ledger.list_attempts_at(recording_id)
+        unclear = [a for a in attempts if a.state in {_S.SENDING, _S.AMBIGUOUS}]
+        if unclear:
+            raise DecisionRefused(
+                f"attempt {unclear[0].attempt_id} at {unclear[0].provider} is {unclear[0].state}: "
+                "let a run find out what became of it first, or there may be a copy that nobody can "
+                "name"
+            )
+        ledger.record_erasure(recording_id, by=by, at=tools.now())
+        asyncio.run(_delete_at_providers(tools, leases, attempts, done))
+        _delete_in_lake(tools, attempts, done)
+        for lease in leases:
+            remove_rows(tools, lease, recording_id, leases=leases)
+            done.tables.append(f"{lease.day}/{lease.provider}")
     for day in sorted({job["day"] for job in jobs}):
         pipeline.write_catalogue(tools, day)
     return done
 
 
-async def _delete_at_providers(tools: Tools, attempts: Iterable[Attempt], done: Erased) -> None:
+async def _delete_at_providers(
+    tools: Tools, leases: Iterable[Lease], attempts: Iterable[Attempt], done: Erased
+) -> None:
     for attempt in attempts:
         if attempt.provider_job_id is None:
             continue
+        renew(tools, leases)  # a provider may take minutes to answer
         copy = f"{attempt.provider}/{attempt.provider_job_id}"
         client = tools.make_provider[attempt.provider]()
         try:
@@ -256,6 +263,21 @@ async def _delete_at_providers(tools: Tools, attempts: Iterable[Attempt], done: 
             done.confirmed.append(copy)
         else:
             done.unconfirmed.append(f"{copy}: {reason}")
+
+
+def _delete_in_lake(tools: Tools, attempts: Iterable[Attempt], done: Erased) -> None:
+    for attempt in attempts:
+        ids = (attempt.provider, attempt.recording_id, attempt.attempt_id)
+        # Also where the ledger knows of none: a worker may have ended right after it kept one.
+        tools.lake.delete(attempt.raw_key or make_raw_key(*ids))
+        if attempt.raw_key:
+            tools.ledger.forget_raw_answer(attempt.attempt_id)
+            done.raw_answers += 1
+    for provider, recording_id in {(a.provider, a.recording_id) for a in attempts}:
+        prefix = make_side_file_prefix("redacted_audio", provider, recording_id)
+        for stored in tools.lake.list_page(prefix).objects:
+            tools.lake.delete(stored.key)
+            done.files += 1
 
 
 async def _read_deadline(tools: Tools, provider: str) -> timedelta:

@@ -17,8 +17,10 @@ Everybody may import this module; it imports nothing of ours.
     │   ├── JobUnknown                    the provider has no such job
     │   └── UnexpectedResponse            an answer outside the contract
     ├── StorageError
-    │   ├── ObjectNotFound
-    │   ├── ObjectChanged                 a conditional request found another version
+    │   ├── VersionLost                   this version cannot be read; .reason
+    │   │   ├── ObjectNotFound
+    │   │   ├── ObjectChanged             a conditional request found another version
+    │   │   └── ObjectArchived            it has to be restored first
     │   ├── DiskFull                      too little room to keep what would be paid for
     │   └── StorageUnavailable   ~
     ├── LedgerError
@@ -179,12 +181,24 @@ class StorageError(TranscriptionPipelineError):
         super().__init__(f"{key}: {message}")
 
 
-class ObjectNotFound(StorageError):
+class VersionLost(StorageError):
+    """This version of an object cannot be read, however often; ``reason`` as of ``AudioError``."""
+
+    reason = "source_gone"
+
+
+class ObjectNotFound(VersionLost):
     """There is no such object."""
 
 
-class ObjectChanged(StorageError):
+class ObjectChanged(VersionLost):
     """A conditional request found another version of the object, or one where none was expected."""
+
+
+class ObjectArchived(VersionLost):
+    """The object lies in an archive, from which somebody has to restore it first."""
+
+    reason = "source_archived"
 
 
 class DiskFull(StorageError):
@@ -222,6 +236,10 @@ class LeaseLost(LedgerError):
 
 class BudgetExceeded(LedgerError):
     """Reserving this attempt would exceed the provider's budget of the day; nothing was opened."""
+
+
+class SealedOtherwise(LedgerError):
+    """A kept request was sealed with another key than the one that is set."""
 
 
 class LedgerBusy(LedgerError):

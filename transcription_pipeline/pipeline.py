@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from transcription_pipeline import publishing
 from transcription_pipeline.domain.job import Attempt, AttemptState
 from transcription_pipeline.domain.recording import AudioObject
 from transcription_pipeline.domain.route import Route, find_route
@@ -23,14 +24,12 @@ from transcription_pipeline.ledger.changes import Lease
 from transcription_pipeline.ledger.holders import make_holder
 from transcription_pipeline.ledger.instants import from_text
 from transcription_pipeline.ledger.reading import Partition
-from transcription_pipeline.publishing import normalise, record_published, replace_files
 from transcription_pipeline.storage.layout import make_table_key
 from transcription_pipeline.tables import parquet
 from transcription_pipeline.tables.build import build_rows
 from transcription_pipeline.tables.schema import JOBS, RECORDINGS, TRANSCRIPT_TABLES
 from transcription_pipeline.tools import Tools
 
-WRITE_LEASE_S = 600.0
 _S = AttemptState
 
 
@@ -220,43 +219,54 @@ def write(tools: Tools, day: str, provider: str, *, is_rebuild: bool = False) ->
     Returns:
         What was written; None while another worker holds the partition.
 
-    Effects:
-        One atomic replacement per table, then the attempts are ``published``.
+    Raises:
+        LeaseLost: another worker took over meanwhile; nothing of its work was touched.
+
+    Effects: one atomic replacement per table, then the attempts are ``published``.
 
     Safe to repeat: yes, the same answers give the same bytes.
     """
-    states = [_S.STORED, _S.PUBLISHED, _S.BAD_RESULT] if is_rebuild else [_S.STORED]
-    with hold_partition(tools, day, provider, WRITE_LEASE_S) as lease:
+    with hold_partition(tools, day, provider, publishing.WRITE_LEASE_S) as lease:
         if lease is None:
             return None
-        attempts = tools.ledger.list_attempts(day, provider, states)
-        if not attempts:
-            return Written(0, {})
-        bad: list[tuple[Attempt, NormaliseError]] = []
-        good: list[tuple[Attempt, dict[str, Any]]] = []
-        unknown: set[str] = set()
-        batches = normalise(tools, provider, attempts, good, bad, unknown)
-        ids = frozenset() if is_rebuild else frozenset(a.recording_id for a in attempts)
-        rows = replace_files(
-            tools, day, provider, batches, TRANSCRIPT_TABLES, ids, is_rebuild=is_rebuild
-        )
-        record_published(tools, lease, good, bad)
-        causes = [(attempt.recording_id, f"{error.path}: {error.found}") for attempt, error in bad]
-        return Written(len(good), rows, causes, sorted(unknown))
+        return _write(tools, lease, is_rebuild=is_rebuild)
 
 
+@publishing.repeats_if_changed
+def _write(tools: Tools, lease: Lease, *, is_rebuild: bool) -> Written:
+    states = [_S.STORED, _S.PUBLISHED, _S.BAD_RESULT] if is_rebuild else [_S.STORED]
+    attempts = tools.ledger.list_attempts(lease.day, lease.provider, states)
+    if not attempts:
+        return Written(0, {})
+    files = publishing.find_files(tools, lease.day, lease.provider, TRANSCRIPT_TABLES)
+    bad: list[tuple[Attempt, NormaliseError]] = []
+    good: list[tuple[Attempt, dict[str, Any]]] = []
+    unknown: set[str] = set()
+    batches = publishing.normalise(tools, lease.provider, attempts, good, bad, unknown)
+    ids = frozenset() if is_rebuild else frozenset(a.recording_id for a in attempts)
+    rows = publishing.replace_files(
+        tools, files, batches, ids, leases=[lease], is_rebuild=is_rebuild
+    )
+    publishing.record_published(tools, lease, good, bad)
+    causes = [(attempt.recording_id, f"{error.path}: {error.found}") for attempt, error in bad]
+    return Written(len(good), rows, causes, sorted(unknown))
+
+
+@publishing.repeats_if_changed
 def write_catalogue(tools: Tools, day: str) -> dict[str, int]:
     """Write the ``recordings`` and ``jobs`` tables of one day from the ledger.
 
-    Returns the row count of each. Safe to repeat: yes.
+    Returns the row count of each. Safe to repeat: yes, by many at once: only the version that stood
+    there before the rows were read is replaced.
     """
-    # Taken before the rows are read: what changes meanwhile leaves the day stale.
+    # Both taken before the rows are read: what changes meanwhile leaves the day stale.
+    files = publishing.find_files(tools, day, None, (RECORDINGS, JOBS))
     fingerprint = tools.ledger.take_fingerprints(day).get(day, "")
     recordings = [_typed(row) for row in tools.ledger.read_recordings(day)]
     jobs = [_typed(row) for row in tools.ledger.read_jobs(day)]
     batch = {"recordings": build_rows(RECORDINGS, recordings), "jobs": build_rows(JOBS, jobs)}
     ids = frozenset(str(row["recording_id"]) for row in recordings)
-    rows = replace_files(tools, day, None, [batch], (RECORDINGS, JOBS), ids, is_rebuild=True)
+    rows = publishing.replace_files(tools, files, [batch], ids, is_rebuild=True)
     tools.ledger.record_publication(day, fingerprint)
     return rows
 

@@ -1,33 +1,54 @@
 """From raw answers to files in the lake: the last two steps of the story, batch by batch.
 
 What belongs here: reading kept answers, what the ledger knows beside them, replacing the files of a
-partition, and saying so. ``pipeline.write`` tells the order; nothing else calls this.
+partition, and saying so. ``pipeline.write`` tells the order; an erasure (``decisions.py``) calls it
+too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import zstandard
 
 from transcription_pipeline.domain.job import Attempt, AttemptState
 from transcription_pipeline.domain.transcript import Transcript
-from transcription_pipeline.errors import NormaliseError, ObjectNotFound
+from transcription_pipeline.errors import LeaseLost, NormaliseError, ObjectChanged, ObjectNotFound
 from transcription_pipeline.ledger.changes import Lease, Move
 from transcription_pipeline.normalise import NORMALISERS, find_unknown_fields
 from transcription_pipeline.providers.base import Provider
 from transcription_pipeline.storage.layout import make_table_key
+from transcription_pipeline.storage.objects import ABSENT
 from transcription_pipeline.tables.build import build_tables
 from transcription_pipeline.tables.parquet import Batch, merge_partition
-from transcription_pipeline.tables.schema import TableSchema
+from transcription_pipeline.tables.schema import TRANSCRIPT_TABLES, TableSchema
 from transcription_pipeline.tools import Tools
 
 DOCUMENTS_PER_BATCH = 100
 """Answers normalised at a time: large enough for columns to pay, small enough for memory."""
+WRITE_LEASE_S = 600.0
+"""How long a writer may be silent, as it is during a batch, a PUT, a request to a provider."""
+TRIES = 3
+"""One is lost when a PUT did arrive and its answer did not, one to a writer that was overtaken."""
 _S = AttemptState
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class TableFile:
+    """One version of the file of a table's partition, to be replaced by another."""
+
+    table: TableSchema
+    key: str
+    etag: str
+    """``ABSENT`` where there is none yet."""
 
 
 def normalise(
@@ -101,28 +122,89 @@ def _header(
     }
 
 
+def find_files(
+    tools: Tools, day: str, provider: str | None, tables: Sequence[TableSchema]
+) -> list[TableFile]:
+    """Return the versions of a partition's files that are to be replaced.
+
+    Without a lease they are found before the rows are read that shall replace them.
+    """
+    files = []
+    for table in tables:
+        key = make_table_key(table.name, day, provider)
+        found = tools.lake.find(key)
+        files.append(TableFile(table, key, found.etag if found else ABSENT))
+    return files
+
+
 def replace_files(
     tools: Tools,
-    day: str,
-    provider: str | None,
-    batches: Iterator[Batch] | Sequence[Batch],
-    tables: Sequence[TableSchema],
+    files: Sequence[TableFile],
+    batches: Iterable[Batch],
     replaced_ids: frozenset[str],
     *,
+    leases: Sequence[Lease] = (),
     is_rebuild: bool,
 ) -> dict[str, int]:
-    """Merge batches into a partition's files, or make them anew; return the rows of each table."""
-    keys = {table.name: make_table_key(table.name, day, provider) for table in tables}
+    """Merge batches into a partition's files, or make them anew; return the rows of each table.
+
+    A file is replaced only while every lease is ours and it is the version that was found: whoever
+    slept past its lease loses what it made, not what another published meanwhile. The lease alone
+    would leave the moment before the PUT; the version alone would let rows through that were erased
+    before they were published, for S3 knows equal bytes by one ETag. What is left is both at once.
+
+    Raises:
+        LeaseLost: another worker took a partition over.
+        ObjectChanged: another writer replaced a file.
+    """
     old = {}
     if not is_rebuild:
-        old = {n: tools.lake.get(key) for n, key in keys.items() if tools.lake.find(key)}
+        old = {file.table.name: tools.lake.get(file.key) for file in files if file.etag != ABSENT}
     with TemporaryDirectory(prefix="tables-", dir=tools.lake.make_staging_folder()) as folder:
         merged = merge_partition(
-            old, batches, tables=tables, replaced_ids=replaced_ids, folder=Path(folder)
+            old,
+            _renewing(tools, leases, batches),
+            tables=[file.table for file in files],
+            replaced_ids=replaced_ids,
+            folder=Path(folder),
         )
-        for name, (path, _) in merged.items():
-            tools.lake.put_file(keys[name], path)
+        for file in files:
+            renew(tools, leases)
+            tools.lake.put_file(file.key, merged[file.table.name][0], if_match=file.etag)
     return {name: count for name, (_, count) in merged.items()}
+
+
+def _renewing(tools: Tools, leases: Sequence[Lease], batches: Iterable[Batch]) -> Iterator[Batch]:
+    for batch in batches:
+        renew(tools, leases)
+        yield batch
+
+
+def renew(tools: Tools, leases: Iterable[Lease]) -> None:
+    """Prolong leases; raises ``LeaseLost`` when one was taken over."""
+    for lease in leases:
+        if not tools.ledger.renew_lease(lease, at=tools.now(), ttl_s=WRITE_LEASE_S):
+            raise LeaseLost(f"partition {lease.day}/{lease.provider}: taken over")
+
+
+def repeats_if_changed(step: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Let a step read and write again where another writer's file came between, ``TRIES`` times."""
+
+    @wraps(step)
+    def repeat(*arguments: _P.args, **named: _P.kwargs) -> _T:
+        for _ in range(TRIES - 1):
+            with suppress(ObjectChanged):
+                return step(*arguments, **named)
+        return step(*arguments, **named)
+
+    return repeat
+
+
+@repeats_if_changed
+def remove_rows(tools: Tools, lease: Lease, recording_id: str, *, leases: Sequence[Lease]) -> None:
+    """Write a partition's files anew without one recording, while all of ``leases`` are ours."""
+    files = find_files(tools, lease.day, lease.provider, TRANSCRIPT_TABLES)
+    replace_files(tools, files, [], frozenset({recording_id}), leases=leases, is_rebuild=False)
 
 
 def record_published(

@@ -28,7 +28,7 @@ from transcription_pipeline.cli.output import (
     reports_errors,
 )
 from transcription_pipeline.cli.tools import open_tools
-from transcription_pipeline.cli.working import exit_code_of, print_status
+from transcription_pipeline.cli.working import exit_code_of, find_closed_gates, print_status
 from transcription_pipeline.composition import REGISTRY, build_lake, build_provider_factories
 from transcription_pipeline.errors import NormaliseError, TranscriptionPipelineError
 from transcription_pipeline.normalise import find_unknown_fields
@@ -44,11 +44,13 @@ from transcription_pipeline.tools import Tools
 def status(as_json: bool) -> int:
     """Count what every recording × provider is; the counts add up."""
     with open_tools() as tools:
-        counted = tools.ledger.count_states()
+        counted, gates = tools.ledger.count_states(), find_closed_gates(tools)
     if as_json:
         print_json(counted)
     else:
         print_status(counted)
+    for gate in gates:
+        complaints.print(gate, style="red")
     return exit_code_of(counted)
 
 

@@ -17,6 +17,7 @@ from transcription_pipeline import pipeline
 from transcription_pipeline.cli.output import (
     OK,
     SOMETHING_FAILED,
+    complaints,
     console,
     json_option,
     print_json,
@@ -25,6 +26,7 @@ from transcription_pipeline.cli.output import (
 )
 from transcription_pipeline.cli.tools import open_tools
 from transcription_pipeline.engine import RunReport
+from transcription_pipeline.errors import AuthenticationFailed
 from transcription_pipeline.pipeline import Written
 from transcription_pipeline.tools import Tools
 
@@ -32,6 +34,11 @@ PARTITIONS_AT_ONCE = 4
 LEASES_S = 90.0
 """How long a run waits for partitions that other workers hold."""
 LOOK_AGAIN_S = 2.0
+CLOSED_GATES = {
+    "auth": "it refused the credentials (see `tp doctor`)",
+    "funds": "the account is out of funds (see `tp doctor`)",
+    "breaker": "it does not answer paid requests",
+}
 
 
 @click.command()
@@ -45,13 +52,15 @@ def run(as_json: bool) -> int:
             uvloop.run(_carry_until_quiet(tools, progress))
         for day in tools.ledger.list_stale_days():
             pipeline.write_catalogue(tools, day)
-        status = tools.ledger.count_states()
+        status, gates = tools.ledger.count_states(), find_closed_gates(tools)
     if as_json:
         print_json({"seen": found.seen, "new": found.new, "unrouted": found.unrouted, **status})
     else:
         console.print(f"{found.seen} recordings in the bucket, {found.new} of them new")
         print_status(status)
-    return exit_code_of(status)
+    for gate in gates:
+        complaints.print(gate, style="red")
+    return SOMETHING_FAILED if gates else exit_code_of(status)
 
 
 @click.command()
@@ -105,10 +114,13 @@ def plan(as_json: bool) -> int:
 def rebuild(as_json: bool) -> int:
     """Write every table anew from the raw answers; nothing is paid."""
     totals: Counter[str] = Counter()
+    busy: list[str] = []
     with open_tools() as tools:
         for day, provider in tools.ledger.list_partitions():
             written = pipeline.write(tools, day, provider, is_rebuild=True)
-            if written is not None:
+            if written is None:
+                busy.append(f"{day}/{provider}")
+            else:
                 totals.update(written.rows)
         for day in {day for day, _ in tools.ledger.list_partitions()}:
             totals.update(pipeline.write_catalogue(tools, day))
@@ -116,7 +128,9 @@ def rebuild(as_json: bool) -> int:
         print_json(totals)
     else:
         print_table(["table", "rows"], totals.items())
-    return OK
+    for partition in busy:
+        complaints.print(f"{partition} is at work elsewhere; rebuild again later", style="red")
+    return SOMETHING_FAILED if busy else OK
 
 
 def print_status(status: dict[str, Any]) -> None:
@@ -130,6 +144,16 @@ def print_status(status: dict[str, Any]) -> None:
     )
 
 
+def find_closed_gates(tools: Tools) -> list[str]:
+    """Say of each provider that is sent nothing paid for some minutes why."""
+    reasons = {name: tools.ledger.find_gate(name, tools.now()) for name in tools.make_provider}
+    return [
+        f"{name}: {CLOSED_GATES.get(reason, reason)}; nothing paid is sent for some minutes"
+        for name, reason in reasons.items()
+        if reason
+    ]
+
+
 def exit_code_of(status: dict[str, Any]) -> int:
     """Return 1 when anything failed, is held or is unaccounted."""
     counts = status["by_provider"].values()
@@ -138,12 +162,21 @@ def exit_code_of(status: dict[str, Any]) -> int:
 
 
 async def _carry_until_quiet(tools: Tools, progress: Progress) -> None:
+    """Carry what is due; a provider that refuses our key hurts no other one."""
     at_once = asyncio.Semaphore(PARTITIONS_AT_ONCE)
     patience_s = LEASES_S
-    while partitions := pipeline.list_due(tools):
-        done = await asyncio.gather(
-            *(_carry(tools, p.day, p.provider, at_once, progress) for p in partitions)
-        )
+    refused: set[str] = set()
+
+    async def carry(day: str, provider: str) -> bool | None:
+        try:
+            async with at_once:
+                return await _carry(tools, day, provider, progress)
+        except AuthenticationFailed:  # its gate is closed, and says so in the end
+            refused.add(provider)
+            return False
+
+    while partitions := [p for p in pipeline.list_due(tools) if p.provider not in refused]:
+        done = await asyncio.gather(*(carry(p.day, p.provider) for p in partitions))
         if any(done):
             continue
         if patience_s <= 0 or None not in done:
@@ -153,26 +186,25 @@ async def _carry_until_quiet(tools: Tools, progress: Progress) -> None:
         patience_s -= LOOK_AGAIN_S
 
 
-async def _carry(
-    tools: Tools, day: str, provider: str, at_once: asyncio.Semaphore, progress: Progress
-) -> bool | None:
+async def _carry(tools: Tools, day: str, provider: str, progress: Progress) -> bool | None:
     """Transcribe and write one partition; False: nothing to do now, None: another worker has it."""
-    async with at_once:
-        task = progress.add_task(f"{provider} {day}", total=None)
-        watching: asyncio.Task[None] | None = None
+    task = progress.add_task(f"{provider} {day}", total=None)
+    watching: asyncio.Task[None] | None = None
 
-        def follow(report: RunReport) -> None:
-            nonlocal watching
-            watching = asyncio.create_task(_follow(report, progress, task))
+    def follow(report: RunReport) -> None:
+        nonlocal watching
+        watching = asyncio.create_task(_follow(report, progress, task))
 
+    try:
         report = await pipeline.transcribe(tools, day, provider, on_start=follow)
+    finally:
         if watching:
             watching.cancel()
-        written: Written | None = await asyncio.to_thread(pipeline.write, tools, day, provider)
-        progress.update(task, total=1, completed=1)
-        if report is None or written is None:
-            return None
-        return report.has_progress or written.published > 0
+    written: Written | None = await asyncio.to_thread(pipeline.write, tools, day, provider)
+    progress.update(task, total=1, completed=1)
+    if report is None or written is None:
+        return None
+    return report.has_progress or written.published > 0
 
 
 async def _follow(report: RunReport, progress: Progress, task: Any) -> None:

@@ -8,6 +8,7 @@ cursor only says where a long listing goes on.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 import dagster as dg
@@ -86,10 +87,10 @@ def _requests(
     failed = Counter(_where(run) for run in instance.get_runs(filters=recent))
     resting = {where for where, count in failed.items() if count > 1}
     due = pipeline.list_due(tools, is_fresh=is_fresh)
-    for partition in due[:REQUESTS_PER_TICK]:
-        key = make_key(partition.day, partition.provider)
-        if (TRANSCRIBE, str(key)) not in live | resting:
-            yield dg.RunRequest(job_name=TRANSCRIBE, partition_key=key)
+    keys = (make_key(partition.day, partition.provider) for partition in due)
+    wanted = (key for key in keys if (TRANSCRIBE, str(key)) not in live | resting)
+    for key in islice(wanted, REQUESTS_PER_TICK):
+        yield dg.RunRequest(job_name=TRANSCRIBE, partition_key=key)
     if is_fresh:
         return
     for day in tools.ledger.list_stale_days()[:REQUESTS_PER_TICK]:

@@ -22,6 +22,7 @@ class QuarantineReason(StrEnum):
     TOO_LONG = "too_long"
     TOO_LARGE = "too_large"
     SOURCE_GONE = "source_gone"
+    SOURCE_ARCHIVED = "source_archived"  # until somebody restores it
     ERASED = "erased"  # by a person; nothing of it is kept but what it cost
 
 

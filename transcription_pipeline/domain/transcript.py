@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 PAUSE_MS = 1_000
-"""A pause this long ends an utterance where the provider gives no turns of its own (DESIGN §6)."""
+"""A pause this long ends an utterance where the provider gives no turns of its own."""
 
 
 @dataclass(slots=True)

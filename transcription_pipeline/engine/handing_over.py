@@ -1,6 +1,6 @@
 """A recording's audio as a provider takes it: by a signed URL that names the attempt, or as bytes.
 
-Nothing is moved here; providers read what they are given (``submitting.py`` is the only caller).
+None of it is paid (``submitting.py`` is the only caller).
 """
 
 from __future__ import annotations
@@ -9,8 +9,14 @@ from collections.abc import AsyncIterator
 
 from transcription_pipeline.domain.recording import Recording
 from transcription_pipeline.engine.workplace import Workplace
-from transcription_pipeline.errors import ObjectChanged, ObjectNotFound
-from transcription_pipeline.providers.base import Audio, AudioDelivery
+from transcription_pipeline.errors import (
+    ObjectChanged,
+    ObjectNotFound,
+    RequestRejected,
+    VersionLost,
+)
+from transcription_pipeline.providers.answers import redact
+from transcription_pipeline.providers.base import Audio, AudioDelivery, Submission, Verdict
 from transcription_pipeline.storage.layout import is_rewritten_by_clients
 
 
@@ -20,11 +26,25 @@ def goes_by_url(place: Workplace, recording: Recording) -> bool:
     return takes_urls and not is_rewritten_by_clients(recording.key)
 
 
-async def make_audio(place: Workplace, recording: Recording, token: str) -> Audio:
-    """Return the audio, with a URL that carries ``token`` where the provider takes one.
+async def hand_over(place: Workplace, recording: Recording, token: str) -> Audio | Submission:
+    """Let the provider have the audio: by a URL that carries ``token``, or its bytes.
 
-    Raises ``ObjectNotFound`` or ``ObjectChanged`` where this version is no longer there.
+    Returns the audio as it is to be submitted; or ``REJECTED`` when there is nothing left to send or
+    it is not taken, ``NOT_SENT`` when it is not taken for want of funds.
     """
+    try:
+        return await place.provider.upload(await _make_audio(place, recording, token))
+    except VersionLost as error:
+        # A newer version is a recording of its own.
+        return Submission(Verdict.REJECTED, cause=error.reason)
+    except RequestRejected as error:
+        detail = redact(str(error))
+        if error.status_code == 402:
+            return Submission(Verdict.NOT_SENT, cause="gate_funds", detail=detail, gate="funds")
+        return Submission(Verdict.REJECTED, cause="upload_rejected", detail=detail)
+
+
+async def _make_audio(place: Workplace, recording: Recording, token: str) -> Audio:
     url = None
     if goes_by_url(place, recording):
         url = await place.in_thread(_sign, place, recording, token)

@@ -14,7 +14,8 @@ class RunLimits:
     """What bounds one run."""
 
     window_s: float
-    """A run ends after this long; jobs still at the provider are the next run's."""
+    """A run begins nothing after this long, and ends once what is being handed over has landed; jobs
+    still at the provider are the next run's."""
     lease_s: float
     """The partition is ours for this long after each heartbeat."""
     url_expires_s: int

@@ -15,7 +15,6 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from transcription_pipeline.domain.job import Attempt, AttemptState
 from transcription_pipeline.domain.route import Route
@@ -28,16 +27,14 @@ from transcription_pipeline.engine.report import RunReport
 from transcription_pipeline.engine.resuming import Resuming
 from transcription_pipeline.engine.slots import Slots
 from transcription_pipeline.engine.submitting import Submitting
+from transcription_pipeline.engine.trouble import FATAL, find_reason
 from transcription_pipeline.engine.waiting import Waiting
 from transcription_pipeline.engine.workplace import Workplace
 from transcription_pipeline.errors import (
     AuthenticationFailed,
     ConfigurationError,
-    DiskFull,
     IllegalTransition,
     LeaseLost,
-    LedgerBusy,
-    LedgerNotOurs,
     TranscriptionPipelineError,
 )
 from transcription_pipeline.ledger.changes import Lease
@@ -51,15 +48,6 @@ WINDOW_FACTOR = 1.2
 """Jobs at the provider per job it works on: measured to keep its queue from running dry."""
 LOOKS_AT_ONCE = 16
 """Recordings looked into, and doubts cleared up, at a time."""
-_FATAL = (
-    LeaseLost,
-    LedgerBusy,
-    LedgerNotOurs,
-    DiskFull,
-    AuthenticationFailed,
-    ConfigurationError,
-)
-"""Trouble that is not one recording's: the run ends."""
 _S = AttemptState
 _Story = Callable[[WorkItem], Awaitable[None]]
 _Ready = tuple[float, str, WorkItem | None]
@@ -127,18 +115,17 @@ class PartitionRun:
         place = self._place
         day, name = place.lease.day, place.provider.name
         try:
-            async with asyncio.timeout(place.limits.window_s):
+            async with asyncio.timeout(None) as window:
                 await place.in_thread(self._check_signatures)
                 work = await place.in_thread(place.ledger.list_work, day, name, place.now())
                 place.report.due = len(work)
                 await self._look_at_gate()
                 hears = any('"webhook":' in item.job.options_json for item in work)
-                await self._carry_all(deque(work), hears_webhooks=hears)
+                await self._carry_all(deque(work), window, hears_webhooks=hears)
         except TimeoutError:
-            place.report.counts["window_ended"] += 1
+            pass  # what is not done is the next run's
         except BaseExceptionGroup as errors:
-            # One reason is told: the others are its consequences.
-            reason = _find_reason(errors)
+            reason = find_reason(errors)
             if isinstance(reason, AuthenticationFailed):
                 await place.close_gate("auth")
             raise reason from None
@@ -168,9 +155,14 @@ class PartitionRun:
                 f"that sign them end in {left_s:.0f} s; use longer-lived ones, or shorter URLs"
             )
 
-    async def _carry_all(self, work: deque[WorkItem], *, hears_webhooks: bool) -> None:
+    async def _carry_all(
+        self, work: deque[WorkItem], window: asyncio.Timeout, *, hears_webhooks: bool
+    ) -> None:
         async with asyncio.TaskGroup() as crew:
-            background = [crew.create_task(self._keep_lease())]
+            background = [
+                crew.create_task(self._keep_lease()),
+                crew.create_task(self._close_window(window)),
+            ]
             if hears_webhooks:
                 background.append(crew.create_task(self._waiting.hear_webhooks()))
             watching = crew.create_task(self._waiting.hand_out_observations())
@@ -182,6 +174,13 @@ class PartitionRun:
             await watching
             for task in background:
                 task.cancel()
+
+    async def _close_window(self, window: asyncio.Timeout) -> None:
+        """End the run when its time is over, and what is being handed over by then has landed."""
+        await asyncio.sleep(self._place.limits.window_s)
+        self.report.counts["window_ended"] += 1
+        await self._submitting.finish()
+        window.reschedule(asyncio.get_running_loop().time())
 
     # -- who does what when ----------------------------------------------------------------------
 
@@ -195,7 +194,7 @@ class PartitionRun:
                 unsure.append(item)
                 continue
             self.report.counts["resumed"] += 1
-            if attempt.state in {_S.SENDING, _S.AMBIGUOUS}:
+            if attempt.state in {_S.SENDING, _S.AMBIGUOUS, _S.HELD}:
                 unsure.append(item)
             else:
                 self._slots.take()
@@ -275,7 +274,7 @@ class PartitionRun:
         """Let one recording's trouble stay its own: what is not fatal postpones the job."""
         try:
             await story(item)
-        except _FATAL:
+        except FATAL:
             raise
         except IllegalTransition:
             # A person, or a worker before us, decided meanwhile; theirs stands.
@@ -293,16 +292,3 @@ class PartitionRun:
             )
             if not is_ours:
                 raise LeaseLost(f"partition {place.lease.day}/{place.lease.provider}: taken over")
-
-
-def _find_reason(errors: BaseExceptionGroup[Any]) -> BaseException:
-    """Pick from a tree of errors the one that ended the run."""
-    leaves: list[BaseException] = []
-    branches: list[BaseExceptionGroup[Any]] = [errors]
-    while branches:
-        for error in branches.pop().exceptions:
-            if isinstance(error, BaseExceptionGroup):
-                branches.append(error)
-            else:
-                leaves.append(error)
-    return next((leaf for leaf in leaves if isinstance(leaf, LeaseLost)), leaves[0])

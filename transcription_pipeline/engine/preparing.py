@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from transcription_pipeline.audio.probe import probe
+from transcription_pipeline.domain.job import AttemptState, JobState
 from transcription_pipeline.domain.recording import AudioFacts, QuarantineReason, Recording
 from transcription_pipeline.engine.workplace import Workplace
-from transcription_pipeline.errors import AudioError, ObjectChanged, ObjectNotFound
+from transcription_pipeline.errors import AudioError, VersionLost
 from transcription_pipeline.ledger.changes import Probed, Refuse
 from transcription_pipeline.ledger.rows import WorkItem
 from transcription_pipeline.providers.base import Capabilities
@@ -29,15 +30,24 @@ class Preparing:
         if recording.facts is None and recording.quarantine_reason is None:
             recording = await self._look_into(recording)
         if recording.quarantine_reason:
+            await self._end(item, recording.quarantine_reason)
             place.report.note("quarantined", recording.recording_id, recording.quarantine_reason)
             return None
         cause = find_refusal(recording, place.provider.capabilities)
         if cause is None:
             return item if recording is item.recording else replace(item, recording=recording)
-        if item.attempt is None:
-            await place.commit(Refuse(item.job.job_id, cause.value, place.now()))
+        await self._end(item, cause.value)
         place.report.note("failed", recording.recording_id, cause.value)
         return None
+
+    async def _end(self, item: WorkItem, cause: str) -> None:
+        """Let a job fail of which nothing is on its way, unless it was put aside with its recording."""
+        place = self._place
+        if item.attempt is None:
+            await place.commit(Refuse(item.job.job_id, cause, place.now()))
+        else:
+            failed = JobState.FAILED
+            await place.move(item.attempt, AttemptState.ABANDONED, cause=cause, job_state=failed)
 
     async def _look_into(self, recording: Recording) -> Recording:
         place = self._place
@@ -59,9 +69,9 @@ class Preparing:
 
         try:
             return probe(read_range, recording.size_bytes)
-        except (ObjectNotFound, ObjectChanged):
+        except VersionLost as error:
             # A newer version is a recording of its own.
-            raise AudioError(QuarantineReason.SOURCE_GONE, "this version is gone") from None
+            raise AudioError(error.reason, "this version cannot be read") from None
 
 
 def find_refusal(recording: Recording, can: Capabilities) -> QuarantineReason | None:

@@ -14,13 +14,21 @@ from typing import Any
 from transcription_pipeline.domain.job import Attempt, AttemptState
 from transcription_pipeline.engine.submitting import Submitting
 from transcription_pipeline.engine.workplace import Workplace
-from transcription_pipeline.errors import ProviderError, RequestRejected, UnexpectedResponse
+from transcription_pipeline.errors import (
+    AuthenticationFailed,
+    ProviderError,
+    RequestRejected,
+    SealedOtherwise,
+    UnexpectedResponse,
+)
 from transcription_pipeline.ledger.rows import WorkItem
 from transcription_pipeline.providers.answers import redact
 from transcription_pipeline.providers.base import Observation, Phase, Submission, Verdict
 
 OUTAGE = timedelta(days=1)
 """A provider that does not answer for so long after a job's deadline leaves it to a person."""
+LOOKING = timedelta(days=3)
+"""By then every provider's list has told, or never will: audio that was uploaded is gone."""
 _S = AttemptState
 
 
@@ -32,7 +40,7 @@ class Resuming:
         self._submitting = submitting
 
     async def clear_up(self, item: WorkItem, attempt: Attempt) -> WorkItem | None:
-        """Find out what became of a request whose answer was lost.
+        """Find out what became of a request whose answer was lost, or is known since it was held.
 
         Returns:
             The job with its attempt ``accepted``; or with an attempt, or without one, that may be
@@ -46,8 +54,7 @@ class Resuming:
         if known:
             told = Submission(Verdict.ACCEPTED, known, cause="found_in_evidence")
         else:
-            request = await place.in_thread(place.ledger.find_request, attempt.attempt_id)
-            told = await place.provider.reconcile(attempt, at=place.now(), request=request)
+            told = await self._look_up(attempt)
         if told.verdict is Verdict.ACCEPTED:
             told = await self._check_owner(attempt, told)
         attempt = await self._submitting.record(item, attempt, told)
@@ -56,6 +63,21 @@ class Resuming:
         if attempt.state is _S.ABANDONED and attempt.number < place.limits.max_attempts:
             return replace(item, attempt=None)
         return None
+
+    async def _look_up(self, attempt: Attempt) -> Submission:
+        """Ask the provider; what could not be asked for days is left to a person."""
+        place = self._place
+        try:
+            request = await place.in_thread(place.ledger.find_request, attempt.attempt_id)
+            return await place.provider.reconcile(attempt, at=place.now(), request=request)
+        except AuthenticationFailed:
+            raise
+        except (ProviderError, SealedOtherwise) as error:
+            sent_at = attempt.sent_at or place.now()
+            if place.now() < max(attempt.url_expires_at or sent_at, sent_at + LOOKING) + OUTAGE:
+                raise
+            cause = "unreadable_past_deadline"
+            return Submission(Verdict.CANNOT_KNOW, cause=cause, detail=str(error))
 
     async def _check_owner(self, attempt: Attempt, told: Submission) -> Submission:
         """A job that is another recording's cannot be this one's, whatever the provider says."""

@@ -1,8 +1,13 @@
-"""Room for jobs at the provider: how many are there at a time. ``partition_run.py`` fills it."""
+"""How many jobs are at the provider at a time, and how many are on their way there.
+
+Counts only; ``partition_run.py`` fills the room, ``submitting.py`` is on the way.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class Slots:
@@ -27,3 +32,28 @@ class Slots:
         """Give a place back."""
         self._free += 1
         self._wanted.set()
+
+
+class Begun:
+    """What is begun and not over, for whoever has to wait until there is nothing."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._is_none = asyncio.Event()
+        self._is_none.set()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Count one more for the length of the block."""
+        self._count += 1
+        self._is_none.clear()
+        try:
+            yield
+        finally:
+            self._count -= 1
+            if not self._count:
+                self._is_none.set()
+
+    async def wait_for_all(self) -> None:
+        """Return when nothing is begun that is not over."""
+        await self._is_none.wait()

@@ -14,18 +14,12 @@ from hashlib import sha256
 from typing import Any
 
 from transcription_pipeline.domain.job import Attempt, AttemptState, JobState, make_attempt_id
-from transcription_pipeline.domain.recording import QuarantineReason
-from transcription_pipeline.engine.handing_over import goes_by_url, make_audio
+from transcription_pipeline.engine.handing_over import goes_by_url, hand_over
 from transcription_pipeline.engine.room import check_room
+from transcription_pipeline.engine.slots import Begun
 from transcription_pipeline.engine.trust import Trust
 from transcription_pipeline.engine.workplace import BREAKER, RETRY_AFTER, Workplace
-from transcription_pipeline.errors import (
-    AuthenticationFailed,
-    BudgetExceeded,
-    ObjectChanged,
-    ObjectNotFound,
-    ProviderError,
-)
+from transcription_pipeline.errors import AuthenticationFailed, BudgetExceeded, ProviderError
 from transcription_pipeline.ledger.changes import Change, OpenAttempt, Postpone, Saw
 from transcription_pipeline.ledger.rows import WorkItem
 from transcription_pipeline.providers.base import Audio, Submission, Verdict
@@ -35,7 +29,7 @@ AT_ONCE = 32
 SENDS_PER_RUN = 20
 """How often one attempt is sent again within a run after answers that prove it was not taken."""
 LONGEST_WAIT_S = 120.0
-"""A longer wait is not slept through but becomes the job's next due instant (STYLE, errors)."""
+"""A longer wait is not slept through but becomes the job's next due instant."""
 _S = AttemptState
 _FAILED = JobState.FAILED
 _AFTER = {
@@ -58,6 +52,9 @@ class Submitting:
         self._is_on_trial = False
         """Whether the gate was closed, and nothing was accepted since."""
         self._on_the_wire: set[asyncio.Task[tuple[Attempt, Submission]]] = set()
+        self._is_over = False
+        """Whether nothing more is begun."""
+        self._begun = Begun()
 
     async def try_again(self, closed_for: str) -> None:
         """Ask a provider whose gate was closed something free, before it is sent anything paid.
@@ -81,20 +78,29 @@ class Submitting:
         Returns the accepted attempt. None when there is none: why is in the ledger and the report.
         """
         async with self._trust.one_request():
-            if self._is_gated(item):
+            if self._is_over or self._is_gated(item):
                 return None
             try:
-                return await self._send_until_told(item)
+                with self._begun.one():
+                    return await self._send_until_told(item)
             except BudgetExceeded:
                 midnight = self._place.now().replace(hour=0, minute=0, second=0, microsecond=0)
                 await self._place.postpone(item, "budget_exceeded", midnight + timedelta(days=1))
                 return None
 
+    async def finish(self) -> None:
+        """Begin nothing more, and return when what was begun is answered and recorded.
+
+        So an upload may outlast a run's window; it has a deadline of its own, by its size.
+        """
+        self._is_over = True
+        await self._begun.wait_for_all()
+
     async def let_land(self) -> None:
         """Wait until every paid request that is on the wire is answered and recorded.
 
         Impatience does not help: a second cancellation is obeyed only after that. It is bounded by
-        the deadline of one request.
+        the deadline of one request, or of what is recognised on this machine by its length.
         """
         was_cancelled = False
         while self._on_the_wire:
@@ -171,6 +177,8 @@ class Submitting:
                 await self._place.postpone(item, told.cause or "not_sent", until)
                 return None
             await asyncio.sleep(wait_s)
+            if self._is_over:
+                return None
         await self._place.postpone(item, told.cause or "not_sent")
         return None
 
@@ -206,23 +214,12 @@ class Submitting:
         self, item: WorkItem, attempt: Attempt, opening: Sequence[Change]
     ) -> tuple[Attempt, Submission]:
         place = self._place
-        try:
-            audio = await place.provider.upload(
-                await make_audio(place, item.recording, attempt.attempt_id)
-            )
-        except (ObjectNotFound, ObjectChanged):
-            # A newer version is a recording of its own; of this one there is nothing left to send.
-            cause = QuarantineReason.SOURCE_GONE.value
-            moved = await place.move(
-                attempt, _S.ABANDONED, *opening, cause=cause, job_state=_FAILED
-            )
-            place.report.note("failed", item.job.recording_id, cause)
-            return moved, Submission(Verdict.REJECTED, cause=cause)
+        audio = await hand_over(place, item.recording, attempt.attempt_id)
+        if isinstance(audio, Submission):
+            return await self._take_back(item, attempt, opening, audio), audio
         # Waiting for a turn may be cut short; from the durable intent on nothing is.
         await place.provider.wait_turn()
         sending = asyncio.create_task(self._send(item, attempt, opening, audio))
-        if place.provider.capabilities.is_free:
-            return await sending
         self._on_the_wire.add(sending)
         sending.add_done_callback(self._has_landed)
         return await asyncio.shield(sending)
@@ -252,6 +249,18 @@ class Submitting:
         recorded = await self.record(item, sending, told)
         await self._learn(told)
         return recorded, told
+
+    async def _take_back(
+        self, item: WorkItem, attempt: Attempt, opening: Sequence[Change], told: Submission
+    ) -> Attempt:
+        """End an attempt of which nothing was sent, or let it wait for an open gate."""
+        if told.verdict is Verdict.NOT_SENT:
+            await self._learn(told)
+            return attempt
+        why = {"cause": told.cause, "detail": told.detail, "job_state": _FAILED}
+        moved = await self._place.move(attempt, _S.ABANDONED, *opening, **why)
+        self._place.report.note("failed", item.job.recording_id, told.cause)
+        return moved
 
     def _has_landed(self, sending: asyncio.Task[tuple[Attempt, Submission]]) -> None:
         self._on_the_wire.discard(sending)

@@ -31,7 +31,7 @@ class Trust:
     @property
     def is_lost(self) -> bool:
         """Whether so many answers in a row were lost that the provider is better left alone."""
-        return self._doubts >= self._patience
+        return self._doubts >= min(self._patience, self._allowed)
 
     @asynccontextmanager
     async def one_request(self) -> AsyncIterator[None]:

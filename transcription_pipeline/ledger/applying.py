@@ -27,6 +27,7 @@ from transcription_pipeline.domain.job import (
     is_legal_move,
     job_state_after,
 )
+from transcription_pipeline.domain.recording import QuarantineReason
 from transcription_pipeline.errors import (
     IllegalTransition,
     LeaseLost,
@@ -55,6 +56,7 @@ from transcription_pipeline.ledger.statements import (
     MOVABLE_COLUMNS,
     MOVE,
     OPEN_STATES,
+    REOPEN,
     STATES,
     TRAIL,
 )
@@ -62,6 +64,7 @@ from transcription_pipeline.ledger.statements import (
 _CHUNK = 500
 """Identifiers per IN list: far below both databases' limits on bound parameters."""
 _a, _j = schema.attempts.c, schema.jobs.c
+_HELD = AttemptState.HELD
 
 
 def apply_changes(
@@ -76,6 +79,7 @@ def apply_changes(
     _insert_evidence(connection, [c for c in changes if isinstance(c, Saw)])
     if lease is not None and not _holds(connection, lease):
         lost = LeaseLost(f"partition {lease.day}/{lease.provider}: another worker took over")
+        _reopen(connection, [c for c in changes if isinstance(c, Saw)])
         return [None if isinstance(c, Saw) else lost for c in changes]
     _apply_probes(connection, [c for c in changes if isinstance(c, Probed)])
     opens = [(i, c) for i, c in enumerate(changes) if isinstance(c, OpenAttempt)]
@@ -83,6 +87,7 @@ def apply_changes(
     moves = [(i, c) for i, c in enumerate(changes) if isinstance(c, Move)]
     _apply_moves(connection, moves, lease.fence if lease else 0, refusals)
     _apply_to_jobs(connection, [c for c in changes if isinstance(c, Postpone | Refuse)])
+    _reopen(connection, changes)
     return refusals
 
 
@@ -107,6 +112,18 @@ def _insert_evidence(connection: Connection, seen: Sequence[Saw]) -> None:
         connection.execute(EVIDENCE, rows)
 
 
+def _reopen(connection: Connection, changes: Sequence[Change]) -> None:
+    """Let what is held go on once evidence tells which job of the provider's it became.
+
+    A worker that was overtaken may see that answer before or after its attempt is held.
+    """
+    told = {c.attempt_id for c in changes if isinstance(c, Saw) and c.provider_job_id}
+    told |= {c.attempt_id for c in changes if isinstance(c, Move) and c.to_state is _HELD}
+    states = _states_of(connection, STATES, sorted(told)) if told else {}
+    if held := [named for named, state in states.items() if state == _HELD.value]:
+        connection.execute(REOPEN, [{"b_attempt_id": named} for named in held])
+
+
 def _apply_probes(connection: Connection, probes: Sequence[Probed]) -> None:
     recordings, jobs = schema.recordings, schema.jobs
     for probe in probes:
@@ -116,7 +133,10 @@ def _apply_probes(connection: Connection, probes: Sequence[Probed]) -> None:
             values |= {name: getattr(facts, name) for name in facts.__slots__}
         values["quarantine_reason"] = probe.quarantine_reason
         values["quarantine_detail"] = _plain(probe.detail)
-        where = recordings.c.recording_id == probe.recording_id
+        is_erased = recordings.c.quarantine_reason.is_not_distinct_from(
+            QuarantineReason.ERASED.value
+        )
+        where = (recordings.c.recording_id == probe.recording_id) & ~is_erased
         connection.execute(update(recordings).where(where).values(**values))
         if probe.quarantine_reason:
             unpaid = (jobs.c.recording_id == probe.recording_id) & (jobs.c.attempt_count == 0)
@@ -251,9 +271,12 @@ def _apply_to_jobs(connection: Connection, changes: Sequence[Postpone | Refuse])
         values: dict[str, Any] = {"cause": _plain(change.cause), "updated_at": to_text(change.at)}
         if isinstance(change, Postpone):
             values["scheduled_at"] = to_text(change.scheduled_at)
+            here = _j.job_id == change.job_id
         else:
             values["state"] = JobState.FAILED.value
-        connection.execute(update(schema.jobs).where(_j.job_id == change.job_id).values(**values))
+            # What was put aside meanwhile, or decided by a person, stays as it is.
+            here = (_j.job_id == change.job_id) & (_j.state == JobState.IN_PROGRESS.value)
+        connection.execute(update(schema.jobs).where(here).values(**values))
 
 
 def _states_of(connection: Connection, query: Select[Any], ids: Sequence[str]) -> dict[str, str]:

@@ -101,7 +101,7 @@ class Postpone:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """A job fails before any attempt: this provider cannot take this recording."""
+    """A job in progress fails without a live attempt: its provider cannot take its recording."""
 
     job_id: str
     cause: str

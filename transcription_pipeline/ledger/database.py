@@ -1,20 +1,21 @@
 """Opening the ledger's database: SQLite made durable, PostgreSQL made patient, both migrated.
 
 What belongs here: connections and their settings. What does not: what is stored (``schema.py``) and
-what is asked (``ledger.py``, ``reading.py``). Only ``Ledger.open`` calls this.
+what is asked (``ledger.py``, ``reading.py``).
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
-from transcription_pipeline.errors import ConfigurationError, LedgerError
+from transcription_pipeline.errors import ConfigurationError, LedgerBusy, LedgerError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "0004"
@@ -140,3 +141,26 @@ def _version(engine: Engine) -> str | None:
         if not inspect(connection).has_table("alembic_version"):
             return None
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+@contextmanager
+def in_our_words(what: str) -> Iterator[None]:
+    """Translate what a database refuses; its own texts name hosts, users and values.
+
+    Raises:
+        LedgerBusy: a lock, or a connection, was not to be had.
+        LedgerError: anything else.
+    """
+    try:
+        yield
+    except OperationalError as error:
+        raise LedgerBusy(f"the ledger did not take the {what}: {_kind_of(error)}") from None
+    # Not every refusal of a value is the database's: sqlite3 raises plain ones for text that is no
+    # Unicode and for integers beyond 64 bits.
+    except (SQLAlchemyError, UnicodeError, OverflowError) as error:
+        raise LedgerError(f"the ledger refused the {what}: {_kind_of(error)}") from None
+
+
+def _kind_of(error: Exception) -> str:
+    # The class alone: the text of a database error repeats the values of the statement.
+    return type(getattr(error, "orig", None) or error).__name__

@@ -1,7 +1,6 @@
 """Who may decide and what may be sent: leases on partitions, gates of providers.
 
-Also the one way into a write transaction, which translates what a database refuses. ``Ledger``
-inherits this; nobody uses it alone.
+Also the one way into a write transaction. ``Ledger`` inherits this; nobody uses it alone.
 """
 
 from __future__ import annotations
@@ -13,11 +12,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from transcription_pipeline.errors import LedgerBusy, LedgerError
 from transcription_pipeline.ledger import schema
 from transcription_pipeline.ledger.changes import Lease
+from transcription_pipeline.ledger.database import in_our_words
 from transcription_pipeline.ledger.holders import is_certainly_dead
 from transcription_pipeline.ledger.instants import to_text
 from transcription_pipeline.ledger.reading import LedgerReading
@@ -28,15 +26,8 @@ class LedgerGuards(LedgerReading):
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except OperationalError as error:
-            raise LedgerBusy(f"the ledger did not take the write: {_kind_of(error)}") from None
-        # Not every refusal of a value is the database's: sqlite3 raises plain ones for text that
-        # is no Unicode and for integers beyond 64 bits.
-        except (SQLAlchemyError, UnicodeError, OverflowError) as error:
-            raise LedgerError(f"the ledger refused the write: {_kind_of(error)}") from None
+        with in_our_words("write"), self._engine.begin() as connection:
+            yield connection
 
     def _insert(self, table: Table) -> Any:
         """Return an INSERT of the dialect in use, which knows what to do on conflict."""
@@ -115,11 +106,6 @@ class LedgerGuards(LedgerReading):
         """Let paid requests to ``provider`` through again."""
         with self._write() as connection:
             connection.execute(delete(schema.gates).where(schema.gates.c.provider == provider))
-
-
-def _kind_of(error: Exception) -> str:
-    # The class alone: the text of a database error repeats the values of the statement.
-    return type(getattr(error, "orig", None) or error).__name__
 
 
 def _is_lease(lease: Lease) -> tuple[ColumnElement[bool], ...]:

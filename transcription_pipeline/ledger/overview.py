@@ -6,12 +6,15 @@ transaction; ``LedgerReading`` inherits them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, func, literal, or_, select
 
 from transcription_pipeline.domain.job import JobState
 from transcription_pipeline.ledger import schema
+from transcription_pipeline.ledger.database import in_our_words
 
 FEW = 10
 """Recordings shown of those a name fits."""
@@ -23,12 +26,14 @@ class LedgerOverview:
 
     _engine: Engine
 
-    def _read(self) -> Connection:
-        connection = self._engine.connect().execution_options(is_read=True)
-        if self._engine.dialect.name == "postgresql":
-            # As SQLite does by itself: all questions of one reading see the same moment.
-            return connection.execution_options(isolation_level="REPEATABLE READ")
-        return connection
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        with in_our_words("read"), self._engine.connect() as connection:
+            options: dict[str, Any] = {"is_read": True}
+            if self._engine.dialect.name == "postgresql":
+                # As SQLite does by itself: all questions of one reading see the same moment.
+                options["isolation_level"] = "REPEATABLE READ"
+            yield connection.execution_options(**options)
 
     def read_identity(self) -> tuple[str, int]:
         """Return which ledger this is and its epoch, see ``engine/claim.py``."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, case, func, select, text
 
-from transcription_pipeline.domain.job import DEAD_STATES
+from transcription_pipeline.domain.job import AttemptState
 from transcription_pipeline.errors import BudgetExceeded
 from transcription_pipeline.ledger import schema
 from transcription_pipeline.ledger.changes import OpenAttempt
@@ -50,9 +50,9 @@ class Purses:
             # It lets two transactions add up the same purse; SQLite has one writer anyway.
             lock = text("SELECT pg_advisory_xact_lock(hashtext(:purse))")
             connection.execute(lock, {"purse": f"budget/{provider}"})
-        # A dead attempt frees what it reserved, but not what it was charged all the same.
-        is_dead = _a.state.in_([s.value for s in DEAD_STATES])
-        reserved = case((is_dead, 0), else_=_a.reserved_micros)
+        # What was never accepted frees what it reserved; a failed job only when it is known to be free.
+        is_unsent = _a.state.in_([AttemptState.REJECTED.value, AttemptState.ABANDONED.value])
+        reserved = case((is_unsent, 0), else_=_a.reserved_micros)
         total = func.coalesce(func.sum(func.coalesce(_a.cost_micros, reserved, 0)), 0)
         query = select(total).where(_a.provider == provider, _a.created_at >= day)
         if route is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from transcription_pipeline.errors import ConfigurationError, LedgerError
+from transcription_pipeline.errors import ConfigurationError, SealedOtherwise
 
 KEY_VARIABLE = "TRANSCRIPTION_LEDGER_KEY"
 
@@ -31,11 +31,11 @@ class Seal:
         return self._get().encrypt(body).decode()
 
     def open(self, sealed: str) -> bytes:
-        """Decrypt a request; raises ``LedgerError`` when it was sealed with another key."""
+        """Decrypt a request; raises ``SealedOtherwise`` when it was sealed with another key."""
         try:
             return self._get().decrypt(sealed.encode())
         except InvalidToken:
-            raise LedgerError("a kept request was sealed with another key") from None
+            raise SealedOtherwise("a kept request was sealed with another key") from None
 
     def _get(self) -> Fernet:
         if self._fernet is None:

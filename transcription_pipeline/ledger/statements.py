@@ -14,13 +14,16 @@ from sqlalchemy import (
     Text,
     bindparam,
     case,
+    exists,
     func,
     insert,
+    or_,
     select,
     update,
 )
 
-from transcription_pipeline.domain.job import DEAD_STATES, AttemptState
+from transcription_pipeline.domain.job import DEAD_STATES, AttemptState, JobState
+from transcription_pipeline.domain.recording import QuarantineReason
 from transcription_pipeline.ledger import schema
 
 MOVABLE_COLUMNS = (
@@ -66,9 +69,12 @@ MOVE = (
         **{c: func.coalesce(bindparam(f"b_{c}"), getattr(_a, c)) for c in MOVABLE_COLUMNS},
     )
 )
+_IS_NOT_ERASED = or_(
+    _j.state != JobState.QUARANTINED.value, _j.cause != QuarantineReason.ERASED.value
+)
 JOB_AFTER_MOVE = (
     update(schema.jobs)
-    .where(_j.job_id == bindparam("b_job_id"))
+    .where(_j.job_id == bindparam("b_job_id"), _IS_NOT_ERASED)
     .values(
         state=bindparam("b_job_state"),
         cause=bindparam("b_cause"),
@@ -106,5 +112,25 @@ LIVE_STATES = (
     .with_for_update()
 )
 EVIDENCE = insert(schema.evidence)
+_e, _other = schema.evidence.c, schema.attempts.alias("other").c
+_IS_ANOTHERS = exists().where(
+    _other.provider == _a.provider, _other.provider_job_id == _e.provider_job_id
+)
+REOPEN = (
+    update(schema.jobs)
+    .where(
+        _j.state == JobState.HELD.value,
+        _j.job_id.in_(
+            select(_a.job_id).where(
+                _a.attempt_id == bindparam("b_attempt_id"),
+                _a.provider_job_id.is_(None),
+                _e.attempt_id == _a.attempt_id,
+                _e.provider_job_id.is_not(None),
+                ~_IS_ANOTHERS,
+            )
+        ),
+    )
+    .values(state=JobState.IN_PROGRESS.value, scheduled_at=None)
+)
 ATTEMPT = insert(schema.attempts)
 TRAIL = insert(schema.transitions)

@@ -26,6 +26,7 @@ from transcription_pipeline.errors import (
     ProviderError,
     ProviderUnavailable,
     StorageError,
+    VersionLost,
 )
 from transcription_pipeline.providers.aitronos_answers import NAME, Transcript, judge_refusal
 from transcription_pipeline.providers.aitronos_books import Books
@@ -131,6 +132,8 @@ class AitronosDirectProvider:
         try:
             async with self._spool.borrow(request.attempt_id, request.audio) as file:
                 answer = await self._post(request, file)
+        except VersionLost as error:
+            return Submission(Verdict.REJECTED, cause=error.reason)
         except (StorageError, OSError) as error:
             if answer is None:  # and not a scrap file that could not be removed afterwards
                 detail = type(error).__name__

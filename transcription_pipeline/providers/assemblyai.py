@@ -242,9 +242,12 @@ class AssemblyAIProvider:
 
         A signed URL is also a fence: a job that has not fetched its audio when the URL dies never
         will, and failed jobs are not billed. So after the URL's death, a time for the list to
-        settle, and a list without the attempt, it is proved dead.
+        settle, and a list without the attempt, it is proved dead. Each region has its own list.
         """
         del request  # there is no idempotency key to replay it with
+        if attempt.region not in (None, self.region):
+            detail = f"sent in region {attempt.region}, whose list is not this one's"
+            return Submission(Verdict.CANNOT_KNOW, cause="sent_in_another_region", detail=detail)
         sent_at = attempt.sent_at or at
         found = await self._jobs.find(attempt, since=sent_at - timedelta(minutes=10))
         if found is not None:

@@ -99,7 +99,10 @@ def belongs_to(item: Status, attempt: Attempt) -> bool:
     """Say whether a listed job is the attempt's, by token or by the hash of its audio URL."""
     if item.audio_url is None:
         return False
-    tokens = parse_qs(urlsplit(item.audio_url).query).get("x-tp-attempt", ())
+    try:
+        tokens = parse_qs(urlsplit(item.audio_url).query).get("x-tp-attempt", ())
+    except ValueError:  # somebody else's, and no URL
+        return False
     if attempt.attempt_id in tokens:
         return True
     digest = sha256(item.audio_url.encode()).hexdigest()

@@ -25,7 +25,7 @@ from transcription_pipeline.audio.recognise import (
     Recognition,
 )
 from transcription_pipeline.domain.job import Attempt
-from transcription_pipeline.errors import AudioError, JobUnknown, StorageError
+from transcription_pipeline.errors import AudioError, JobUnknown, StorageError, VersionLost
 from transcription_pipeline.provider_settings import LocalSettings
 from transcription_pipeline.providers.base import (
     Audio,
@@ -112,6 +112,8 @@ class LocalProvider:
             await self._recognise_into(answer, request.audio)
         except AudioError as error:
             return Submission(Verdict.REJECTED, cause=error.reason, detail=error.detail)
+        except VersionLost as error:
+            return Submission(Verdict.REJECTED, cause=error.reason)
         except (RecogniserDied, StorageError, OSError, MemoryError) as error:
             # Free, so "not sent" is true in the only sense that counts: it may be done again.
             return Submission(

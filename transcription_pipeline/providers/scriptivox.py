@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgspec
 
 from transcription_pipeline.domain.job import Attempt
-from transcription_pipeline.errors import JobUnknown, UnexpectedResponse
+from transcription_pipeline.errors import JobUnknown, RequestRejected, UnexpectedResponse
 from transcription_pipeline.provider_settings import ScriptivoxSettings
 from transcription_pipeline.providers.answers import redact
 from transcription_pipeline.providers.base import (
@@ -251,9 +251,12 @@ class ScriptivoxProvider:
     async def _describe_jobs_around(self, sent_at: datetime) -> str:
         """Name the jobs that were made at that time; rows show neither URL nor key."""
         first, last = sent_at - SKEW, sent_at + SKEW
-        page = await self._api.list_jobs(
-            {"from": _write_instant(first), "to": _write_instant(last)}
-        )
+        try:
+            page = await self._api.list_jobs(
+                {"from": _write_instant(first), "to": _write_instant(last)}
+            )
+        except (RequestRejected, UnexpectedResponse) as error:
+            return f"the list could not be read: {error}"
         ids = [job.id for job in page.items if JOB_ID.fullmatch(job.id)]
         more = "+" if page.has_more else ""
         return f"{len(ids)}{more} jobs made around then: {' '.join(ids[:3])}".removesuffix(": ")

@@ -6,6 +6,7 @@ recordings is always S3 (``s3.py``).
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from secrets import token_hex
 from typing import BinaryIO
 
 from transcription_pipeline.errors import ObjectChanged, ObjectNotFound, StorageUnavailable
-from transcription_pipeline.storage.objects import ListPage, StoredObject
+from transcription_pipeline.storage.objects import ABSENT, ListPage, StoredObject
 
 _CHUNK_BYTES = 1 << 20
 
@@ -88,14 +89,17 @@ class FolderStore:
             self._has_staging = True
         return self._staging
 
-    def put_file(self, key: str, path: Path) -> None:
+    def put_file(self, key: str, path: Path, *, if_match: str | None = None) -> None:
         """Move a finished file into place."""
         target = self._path(key)
         with _errors(key):
             _make_folder(target.parent)
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-            path.replace(target)
+            if if_match is None:
+                path.replace(target)
+            else:
+                self._replace_version(target, path, if_match, key)
             _sync_folder(target.parent)
 
     def delete(self, key: str) -> None:
@@ -110,6 +114,16 @@ class FolderStore:
         """Return None: nobody outside can read a folder."""
         del key, expires_s, token
         return None
+
+    def _replace_version(self, target: Path, path: Path, etag: str, key: str) -> None:
+        self.make_staging_folder()
+        # No system call compares and renames: those who compare do so one at a time. The lock ends
+        # with the file, so also with the process.
+        with (self._staging / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if etag != (_make_etag(target.stat()) if target.exists() else ABSENT):
+                raise ObjectChanged("another version", key=key)
+            path.replace(target)
 
     def _path(self, key: str) -> Path:
         if ".." not in key and not key.startswith("/"):

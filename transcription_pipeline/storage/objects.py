@@ -12,6 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+ABSENT = ""
+"""The ETag of what is not there."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
@@ -72,8 +75,12 @@ class ObjectStore(Protocol):
         """Return a local folder from which ``put_file`` is a rename; None: any folder will do."""
         ...
 
-    def put_file(self, key: str, path: Path) -> None:
-        """Move a finished local file to ``key``, replacing it atomically; ``path`` is gone after."""
+    def put_file(self, key: str, path: Path, *, if_match: str | None = None) -> None:
+        """Move a finished local file to ``key``, replacing it atomically; ``path`` is gone after.
+
+        With ``if_match`` only the version of that ETag is replaced, with ``ABSENT`` none. Raises
+        ``ObjectChanged`` when it is another one; where it is gone S3 says ``ObjectNotFound``.
+        """
         ...
 
     def delete(self, key: str) -> None:

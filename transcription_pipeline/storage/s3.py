@@ -22,13 +22,14 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from transcription_pipeline.errors import (
     ConfigurationError,
+    ObjectArchived,
     ObjectChanged,
     ObjectNotFound,
     StorageError,
     StorageUnavailable,
 )
 from transcription_pipeline.storage.layout import BucketAddress
-from transcription_pipeline.storage.objects import ListPage, StoredObject
+from transcription_pipeline.storage.objects import ABSENT, ListPage, StoredObject
 
 ATTEMPT_PARAMETER = "x-tp-attempt"
 """S3 ignores query parameters that start with ``x-`` and logs them (S3 user guide, LogFormat)."""
@@ -162,10 +163,16 @@ class S3ObjectStore:
         """Return None: an upload does not care where the file lies."""
         return None
 
-    def put_file(self, key: str, path: Path) -> None:
-        """Upload a finished local file in one PUT (atomic: readers see the old or the new)."""
+    def put_file(self, key: str, path: Path, *, if_match: str | None = None) -> None:
+        """Upload a finished local file in one PUT (atomic: readers see the old or the new).
+
+        ``ObjectChanged`` may also be the answer to the repetition of a PUT that did arrive.
+        """
+        arguments = self._arguments(key, if_match or None)
+        if if_match == ABSENT:
+            arguments["IfNoneMatch"] = "*"
         with _errors(key), path.open("rb") as file:
-            self._client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=file)
+            self._client.put_object(Body=file, **arguments)
         path.unlink()
 
     def delete(self, key: str) -> None:
@@ -228,6 +235,8 @@ def _errors(key: str) -> Iterator[None]:
         status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
         if code in {"NoSuchKey", "404", "NotFound", "NoSuchBucket"}:
             raise ObjectNotFound(f"not found ({code})", key=key) from None
+        if code == "InvalidObjectState":  # 403 (S3 API reference, GetObject)
+            raise ObjectArchived("in an archive; restore it first", key=key) from None
         if status == 416:
             raise _RangeNotSatisfiable("past the end", key=key) from None
         if status == 412:

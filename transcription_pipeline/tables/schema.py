@@ -96,7 +96,7 @@ RECORDINGS = TableSchema(
         _RECORDING,
         Column("bucket", LABEL, "Bucket the audio lies in"),
         Column("key", STRING, "Complete object key, exactly as stored"),
-        Column("version_id", STRING, "Object version; null on buckets without versioning"),
+        Column("version_id", STRING, "Object version; null where a plain listing found it"),
         Column("etag", STRING, "The store's ETag, without quotes"),
         Column("size_bytes", pa.int64(), "Size of the object", "bytes"),
         Column("last_modified_at", INSTANT, "When the object was written, by the store's clock"),

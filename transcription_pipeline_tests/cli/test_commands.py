@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 
-from transcription_pipeline_tests.world import World
+from transcription_pipeline.ledger.ledger import Ledger
+from transcription_pipeline_tests.world import SECRET, World
 
 ZERO = {"published": 0, "failed": 0, "held": 0, "in_progress": 0}
 
@@ -124,6 +127,17 @@ def test_rebuild_gives_the_same_bytes(finished: World) -> None:
     assert finished.emulator.request_counts() == requests
 
 
+def test_a_rebuild_says_what_it_could_not_rebuild(finished: World) -> None:
+    """A partition that somebody works on is left alone, and the exit code says so."""
+    with closing(Ledger.open(f"sqlite:///{finished.folder}/ledger.db")) as ledger:
+        day, provider = ledger.list_partitions()[0]
+        now = datetime.now(UTC)
+        lease = ledger.acquire_lease(day, provider, "somebody else", at=now, ttl_s=600)
+        assert lease is not None
+        assert f"{day}/{provider} is at work elsewhere" in finished.tp("rebuild", code=1)
+        ledger.release_lease(lease)
+
+
 def test_output_for_people_names_what_matters(finished: World) -> None:
     """Without ``--json`` the commands print tables people can read."""
     assert "3 recordings, 1 quarantined, 0 unaccounted" in finished.tp("status")
@@ -172,6 +186,18 @@ def test_an_option_a_provider_cannot_honour_is_refused(world: World) -> None:
     routes = [{"match": "**", "providers": ["local"], "sentiment": True}]
     told = world.tp("plan", code=2, TRANSCRIPTION__ROUTES=json.dumps(routes))
     assert "routes.0: local cannot honour sentiment; it works with ['assemblyai']" in told
+
+
+@pytest.mark.parametrize("operation", ["submit", "get"])
+def test_a_refused_key_hurts_no_other_provider(world: World, operation: str) -> None:
+    """The run goes on with the rest, says who refused, and its exit code is 1."""
+    world.put("appointment.flac")
+    world.emulator.set_faults({"action": "status", "status": 401, "operation": operation})
+    said = world.tp("run", code=1)
+    assert "assemblyai: it refused the credentials" in said
+    assert SECRET not in said
+    counts = world.json("status")["by_provider"]
+    assert (counts["local"]["published"], counts["assemblyai"]["in_progress"]) == (1, 1)
 
 
 def test_a_missing_key_is_a_configuration_error(world: World) -> None:

@@ -98,3 +98,24 @@ def test_words_survive_a_lake_that_is_away(
     assert scene.run().counts["stored"] == 1
     assert scene.emulator.request_counts() == {"submit": 1}
     scene.assert_each_is_paid_once()
+
+
+@pytest.mark.parametrize("becomes", [None, b"another recording"], ids=["deleted", "overwritten"])
+def test_what_is_gone_is_not_asked_for_for_ever(scene: DirectScene, becomes: bytes | None) -> None:
+    """Nothing is left to send: its job fails with the reason, unsent, and the others go on."""
+    scene.put(["a.wav", "b.wav"])
+    scene.emulator.set_faults({"action": "status", "operation": "submit", "status": 402})
+    scene.run()
+    scene.emulator.set_faults()
+    if becomes:
+        scene.tools.audio.put("a.wav", becomes)
+    else:
+        scene.tools.audio.delete("a.wav")
+    scene.pass_time(3_600)
+    scene.run()
+    jobs = scene.jobs()
+    assert (jobs["a.wav"]["state"], jobs["a.wav"]["cause"]) == ("failed", "source_gone")
+    assert jobs["b.wav"]["attempt_state"] == "stored"
+    scene.pass_time(3_600)
+    assert scene.run().due == 0
+    assert len(scene.emulator.invoice()) == 1

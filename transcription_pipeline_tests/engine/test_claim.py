@@ -63,6 +63,31 @@ def test_a_restored_copy_sends_nothing(scene: Scene, tmp_path: Path) -> None:
     assert len(scene.emulator.invoice()) == 3
 
 
+def test_a_copy_made_while_requests_were_on_their_way(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the copy was about to send, or has never heard of, may have been paid for since."""
+    scene.put(["a.wav"])
+    scene.emulator.set_faults({"operation": "submit", "action": "status", "status": 429})
+    scene.limit(window_s=0.5)
+    scene.run()
+    assert scene.attempt_states() == {"a.wav": "intent"}
+    scene.emulator.set_faults()
+    scene.tools.ledger.close()
+    shutil.copy(tmp_path / "ledger.db", tmp_path / "backup.db")
+    scene.tools = replace(scene.tools, ledger=Ledger.open(f"sqlite:///{tmp_path}/ledger.db"))
+    scene.limit(window_s=30.0)
+    scene.put(["b.wav"], seconds=3.0)
+    scene.pass_time(300)
+    scene.run()
+    assert set(scene.attempt_states().values()) == {"stored"}
+    _use(scene, Ledger.open(f"sqlite:///{tmp_path}/backup.db"))
+    assert decisions.adopt(scene.tools, by="ada") == 2
+    scene.run()
+    assert set(scene.attempt_states().values()) == {"stored"}
+    scene.assert_each_is_paid_once()
+
+
 def test_what_was_never_sent_is_sent_after_an_adoption(scene: Scene, tmp_path: Path) -> None:
     """Adopted jobs that the provider never saw are proved dead, and paid once."""
     scene.put(["a.wav"])

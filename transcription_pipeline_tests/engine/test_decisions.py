@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from transcription_pipeline import decisions, pipeline
 from transcription_pipeline.emulators.server import EmulatorServer
-from transcription_pipeline.errors import DecisionRefused
+from transcription_pipeline.errors import DecisionRefused, LeaseLost
 from transcription_pipeline.ledger.holders import make_holder
 from transcription_pipeline.tables import parquet
 from transcription_pipeline.tables.schema import TRANSCRIPT_TABLES
@@ -20,6 +22,8 @@ from transcription_pipeline_tests.engine.test_aitronos import HELD_S
 from transcription_pipeline_tests.s3_servers import S3Server
 
 FAULT = {"operation": "submit", "nth": 1}
+JOB_S = 300.0
+"""By the emulator's clock, which only a test moves so far."""
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +212,59 @@ def test_an_erasure_leaves_money_and_a_tombstone(scene: Scene) -> None:
     assert _retry(scene) == (0, 1)
     assert decisions.erase(scene.tools, gone, by="ada").raw_answers == 0
     assert scene.tools.ledger.count_states()["unaccounted"] == 0
+
+
+def test_an_erasure_waits_for_the_worker(scene: Scene) -> None:
+    """While a worker holds the partition nothing is erased; afterwards all of it, and for good."""
+    scene.put(["a.wav"])
+    scene.emulator.configure(job_s=JOB_S)
+    (job,) = scene.jobs().values()
+    erase = partial(decisions.erase, scene.tools, job["recording_id"], by="ada")
+
+    async def meanwhile() -> None:
+        run = asyncio.create_task(scene.transcribe())
+        await _wait_until_accepted(scene)
+        with pytest.raises(DecisionRefused, match="at work elsewhere"):
+            await asyncio.to_thread(erase)
+        assert scene.jobs()["a.wav"]["state"] == "in_progress"
+        scene.pass_time(JOB_S)
+        await run
+
+    asyncio.run(meanwhile())
+    assert scene.attempt_states() == {"a.wav": "stored"}
+    assert erase().raw_answers == 1
+    assert scene.write().published == 0
+
+
+def test_a_worker_that_slept_through_an_erasure_changes_nothing(scene: Scene) -> None:
+    """What it decides is refused, and what it kept is gone after the next erasure at the latest."""
+    scene.put(["a.wav"])
+    scene.emulator.configure(job_s=JOB_S)
+    (job,) = scene.jobs().values()
+    erase = partial(decisions.erase, scene.tools, job["recording_id"], by="ada")
+
+    async def meanwhile() -> None:
+        run = asyncio.create_task(scene.transcribe())
+        await _wait_until_accepted(scene)
+        scene.emulator.set_faults({"action": "status", "status": 400, "operation": "delete"})
+        scene.offset_s += scene.tools.limits[scene.provider].lease_s + 1
+        assert len((await asyncio.to_thread(erase)).unconfirmed) == 1
+        scene.pass_time(JOB_S)
+        with pytest.raises(LeaseLost):
+            await run
+
+    asyncio.run(meanwhile())
+    job = scene.jobs()["a.wav"]
+    assert (job["state"], job["cause"], job["raw_key"]) == ("quarantined", "erased", None)
+    assert scene.write().published == 0
+    assert len(scene.tools.lake.list_page("raw/").objects) == 1
+    erase()
+    assert scene.tools.lake.list_page("raw/").objects == ()
+
+
+async def _wait_until_accepted(scene: Scene) -> None:
+    while scene.attempt_states() != {"a.wav": "accepted"}:  # noqa: ASYNC110 - no event tells
+        await asyncio.sleep(0.05)
 
 
 def test_a_copy_that_is_not_confirmed_is_told(scene: Scene) -> None:

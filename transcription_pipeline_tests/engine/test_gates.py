@@ -52,6 +52,19 @@ def test_a_bad_hour_costs_three_doubts(scene: Scene) -> None:
     scene.assert_each_is_paid_once()
 
 
+def test_two_lost_answers_after_a_trial_close_the_gate_again(scene: Scene) -> None:
+    """A provider that came back and went away again is left alone, and nobody waits for a place."""
+    scene.put_known(10)
+    scene.emulator.set_faults(OUTAGE)
+    scene.run()
+    # What one rule strikes the next does not count: the second and the third request.
+    scene.emulator.set_faults(*({"operation": "submit", **OUTAGE, "nth": 2} for _ in range(2)))
+    scene.pass_time(301)
+    report = scene.run()
+    assert (report.counts["accepted"], report.counts["gated"]) == (1, 4)
+    assert scene.tools.ledger.find_gate("assemblyai", scene.tools.now()) == "breaker"
+
+
 def test_where_only_paid_requests_fail_each_trial_costs_one_doubt(scene: Scene) -> None:
     """The list answers, so one paid request goes first; its lost answer closes the gate again."""
     scene.put_known(20)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from transcription_pipeline import decisions
 from transcription_pipeline.emulators.server import EmulatorServer
-from transcription_pipeline.errors import AuthenticationFailed
+from transcription_pipeline.errors import AuthenticationFailed, DecisionRefused
+from transcription_pipeline.ledger.changes import Saw
 from transcription_pipeline_tests.engine.scenes import (
     PLAUD_DEADLINE_S,
     PlaudScene,
@@ -80,6 +82,26 @@ def test_a_lost_answer_is_held_and_never_sent_again(scene: PlaudScene, action: s
     assert scene.run().due == 0
     assert scene.emulator.request_counts()["submit"] == 1
     assert scene.count_charges() == (0 if action == "drop_before" else 1)
+
+
+def test_what_is_held_goes_on_when_its_job_is_known_after_all(scene: PlaudScene) -> None:
+    """A worker that was stopped in the middle still gets its answer: nobody has to be asked."""
+    scene.put(["a.wav"])
+    scene.emulator.set_faults({"action": "drop_after", "operation": "submit", "nth": 1})
+    scene.run()
+    scene.emulator.set_faults()
+    scene.pass_time(120)
+    scene.run()
+    job = scene.jobs()["a.wav"]
+    assert job["state"] == "held"
+    (line,) = scene.emulator.invoice()
+    told = Saw(job["attempt_id"], "accepted", scene.tools.now(), line["provider_job_id"])
+    assert scene.tools.ledger.commit([told]) == [None]
+    with pytest.raises(DecisionRefused, match="known by now"):
+        decisions.resolve(scene.tools, job["attempt_id"], provider_job_id=None, by="ada")
+    scene.run()
+    assert scene.attempt_states() == {"a.wav": "stored"}
+    assert scene.emulator.request_counts()["submit"] == scene.count_charges() == 1
 
 
 def test_a_job_that_stays_pending_is_held_at_its_deadline(scene: PlaudScene) -> None:

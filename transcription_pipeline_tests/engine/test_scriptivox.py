@@ -12,6 +12,7 @@ import pytest
 
 from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline.engine import RunReport
+from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline_tests.engine.scene import wait_for_submits
 from transcription_pipeline_tests.engine.scenes import ScriptivoxScene, open_scene, run_emulator
 from transcription_pipeline_tests.s3_servers import S3Server
@@ -40,6 +41,12 @@ def scene(
     """An empty world around the emulator, which has no jobs, charges or faults."""
     with open_scene(server, settings, moto, tmp_path) as scene:
         yield scene
+
+
+def reopen(scene: ScriptivoxScene, folder: Path) -> None:
+    """Open the ledger as another process would."""
+    scene.tools.ledger.close()
+    scene.tools = replace(scene.tools, ledger=Ledger.open(f"sqlite:///{folder}/ledger.db"))
 
 
 @pytest.mark.parametrize("is_upload", [False, True], ids=["url", "upload"])
@@ -137,6 +144,26 @@ def test_a_key_with_other_bytes_is_left_to_a_person(scene: ScriptivoxScene) -> N
     assert scene.emulator.invoice()[0]["provider_job_id"] in str(row["detail"])
     scene.pass_time(DAY_S)
     assert scene.run().due == 0
+    scene.assert_each_is_paid_once()
+
+
+def test_a_request_that_nobody_can_unseal_waits_for_its_key(
+    scene: ScriptivoxScene, tmp_path: Path
+) -> None:
+    """Put back, the key opens it and it is replayed; another key never ends the run."""
+    scene.put_known(2)
+    scene.emulator.set_faults({"operation": "submit", "nth": 1, "action": "drop_after"})
+    scene.run()
+    key_file = tmp_path / "ledger.db.key"
+    kept = key_file.read_text()
+    key_file.unlink()
+    reopen(scene, tmp_path)
+    scene.pass_time(31)
+    assert [cause for _, _, cause in scene.run().failures] == ["SealedOtherwise"]
+    key_file.write_text(kept)
+    reopen(scene, tmp_path)
+    scene.pass_time(61)
+    assert scene.run().counts["stored"] == 1
     scene.assert_each_is_paid_once()
 
 

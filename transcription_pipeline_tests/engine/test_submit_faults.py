@@ -71,6 +71,36 @@ def test_a_job_that_never_arrived_is_sent_again_once_that_is_proved(
     scene.assert_each_is_paid_once()
 
 
+def test_a_doubt_of_another_region_is_never_proved_here(scene: Scene) -> None:
+    """The list of one region says nothing about the other: a person has to look there."""
+    scene.put_known(1)
+    scene.emulator.set_faults({"operation": "submit", "nth": 1, "action": "drop_before"})
+    scene.run()
+    scene.use(region="eu")
+    scene.pass_time(PROOF_S)
+    assert scene.run().counts["held"] == 1
+    (job,) = scene.jobs().values()
+    assert job["cause"] == "sent_in_another_region"
+    assert scene.emulator.request_counts()["submit"] == 1
+
+
+def test_a_doubt_that_cannot_be_looked_into_ends(scene: Scene) -> None:
+    """A list that nobody can read is asked for days, and then a person is."""
+    scene.put_known(1)
+    scene.emulator.set_faults({"operation": "submit", "nth": 1, "action": "drop_after"})
+    scene.run()
+    scene.emulator.set_faults({"operation": "list", "action": "html"})
+    for _ in range(3):
+        scene.pass_time(24 * 3600)
+        scene.run()
+        assert scene.attempt_states() == {"known/000.wav": "ambiguous"}
+    scene.pass_time(24 * 3600)
+    scene.run()
+    (job,) = scene.jobs().values()
+    assert (job["state"], job["cause"]) == ("held", "unreadable_past_deadline")
+    assert scene.emulator.request_counts()["submit"] == 1
+
+
 def test_what_never_arrives_is_not_sent_for_ever(scene: Scene) -> None:
     """After as many proofs as there may be attempts the job fails, unpaid, and says why."""
     scene.put_known(1)

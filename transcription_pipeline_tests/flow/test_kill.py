@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 from transcription_pipeline_tests.s3_servers import S3Server
 from transcription_pipeline_tests.world import World, make_environment, open_world
 
-KILLS = 10
+KILLS, HITS = 10, 3
+"""Runs that are killed, and of them those that must not have ended before."""
 SEED = 20261121
 PATIENCE_S = 200.0
 FILES = ("appointment.flac", "launch.opus", "delivery.wav", "silence.flac", "text.mp3")
@@ -81,11 +83,14 @@ def test_ten_random_kills_change_nothing(tmp_path: Path, ministack: S3Server) ->
             "TRANSCRIPTION__STORAGE__URL_EXPIRES_S": "60",
             "TRANSCRIPTION__PROVIDERS__ASSEMBLYAI__SETTLE_S": "1",
         }
+        hits = 0
         for _ in range(KILLS):
             process = world.start("run")
             time.sleep(moments.uniform(0.2, 1.0) * length_s)
             process.kill()
             process.communicate()
+            hits += process.returncode == -signal.SIGKILL
+        assert hits >= HITS
         _finish(world)
         billed = [line["attempt_token"] for line in world.emulator.invoice()]
         assert len(billed) == len(set(billed)) == len(FILES) - 1

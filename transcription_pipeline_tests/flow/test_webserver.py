@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import pytest
 
+from transcription_pipeline.providers import aitronos, assemblyai, plaud, scriptivox
 from transcription_pipeline_tests.s3_servers import find_free_port
 from transcription_pipeline_tests.world import REPOSITORY
 
@@ -136,8 +137,14 @@ def test_the_ui_s_own_pages_are_served_and_launch_nothing(web: Web) -> None:
 
 
 @pytest.mark.slow
-def test_launching_is_a_flag(tmp_path: Path) -> None:
-    """With it a mutation of the UI's own page is Dagster's to judge; a foreign one still is not."""
+def test_launching_is_a_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With it the UI's own page launches a run, which waits for a daemon; a foreign one still none."""
+    for provider in (aitronos, assemblyai, plaud, scriptivox):
+        for name in provider.SECRETS:  # a run is accepted only where every one of them is set
+            monkeypatch.setenv(name.upper(), "never-used")
     with _serve(tmp_path, "--launch") as web:
-        assert "UnauthorizedError" not in web.query(LAUNCH)[1]
         assert web.ask(*FORGED["mutation by GET"])[0] == 403
+        status, told = web.query(LAUNCH)
+        assert status == 200, told
+        assert json.loads(told)["data"]["launchRun"]["__typename"] == "LaunchRunSuccess", told
+        assert len(json.loads(web.query(COUNT)[1])["data"]["runsOrError"]["results"]) == 1

@@ -288,6 +288,19 @@ def test_a_route_has_a_budget_of_its_own_beside_the_provider_s(ledger: Ledger) -
     assert ledger.commit(grouped) == [None], "without a cap of the provider's"
 
 
+def test_a_failure_of_unknown_cost_keeps_its_place_in_the_budget(ledger: Ledger) -> None:
+    """Only a failure that is known to be free gives back what was set aside for it."""
+    jobs = plan_jobs(ledger, 3)
+    for number, (job_id, values) in enumerate([(jobs[0], {"cost_micros": 0}), (jobs[1], {})]):
+        opening = make_opening(job_id, reserved_micros=CAP, cap_micros=CAP)
+        assert ledger.commit([opening]) == [None], number
+        for before, to in pairwise((S.INTENT, S.SENDING, S.ACCEPTED, S.FAILED)):
+            rest = {"values": values} if to is S.FAILED else {}
+            commit(ledger, make_move(job_id, before, to, **rest))
+    (refusal,) = ledger.commit([make_opening(jobs[2], reserved_micros=1, cap_micros=CAP)])
+    assert isinstance(refusal, BudgetExceeded)
+
+
 def test_what_has_no_price_fits_no_budget(ledger: Ledger) -> None:
     """Where a budget is set and nothing can be reserved, nothing is sent."""
     jobs = plan_jobs(ledger, 3)

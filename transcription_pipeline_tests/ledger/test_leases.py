@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from transcription_pipeline.domain.job import make_attempt_id
+import pytest
+
+from transcription_pipeline.domain.job import JobState, make_attempt_id
 from transcription_pipeline.errors import LeaseLost
 from transcription_pipeline.ledger.changes import Lease, Postpone, Probed, Refuse, Saw
 from transcription_pipeline.ledger.ledger import Ledger
@@ -113,6 +115,33 @@ def test_evidence_survives_a_lost_lease(ledger: Ledger) -> None:
     assert isinstance(refusals[1], LeaseLost)
     assert ledger.find_evidence_of_acceptance(attempt_id) == "p1"
     commit(ledger, make_move(job_id, S.SENDING, S.ACCEPTED), lease=second)
+
+
+@pytest.mark.parametrize("comes_first", ["hold", "answer"])
+def test_what_an_overtaken_worker_was_told_frees_what_is_held(
+    ledger: Ledger, comes_first: str
+) -> None:
+    """The provider's own word ends a doubt, whenever it comes; another attempt's job does not."""
+    job_id, other = plan_jobs(ledger, 2)
+    first = take(ledger, "first")
+    for job in (job_id, other):
+        commit(ledger, *make_path(job, S.SENDING), lease=first)
+    second = take(ledger, "second", 61)
+    commit(ledger, make_move(other, S.SENDING, S.ACCEPTED, values={"provider_job_id": "p2"}))
+    commit(ledger, make_move(job_id, S.SENDING, S.AMBIGUOUS), lease=second)
+    hold = make_move(job_id, S.AMBIGUOUS, S.HELD, cause="nobody_knows")
+    commit(ledger, Saw(make_attempt_id(job_id, 1), "submitted", AT, provider_job_id="p2"))
+    answer = Saw(make_attempt_id(job_id, 1), "submitted", AT, provider_job_id="p1")
+    if comes_first == "hold":
+        commit(ledger, hold, lease=second)
+        assert ledger.get_job(job_id).state is JobState.HELD
+        assert ledger.commit([answer], first) == [None]
+    else:
+        assert ledger.commit([answer], first) == [None]
+        commit(ledger, hold, lease=second)
+    assert ledger.get_job(job_id).state is JobState.IN_PROGRESS
+    due = {w.job.job_id: w.attempt.state for w in ledger.list_work(DAY, PROVIDER, AT) if w.attempt}
+    assert due[job_id] is S.HELD
 
 
 def test_the_fence_is_written_down(ledger: Ledger) -> None:

@@ -16,11 +16,13 @@ from transcription_pipeline_tests.ledger.scenario import (
     AT,
     DAY,
     FIRST_DAY,
+    PROVIDER,
     S,
     after,
     commit,
     find_job_id,
     make_audio,
+    make_move,
     make_path,
     plan_jobs,
     race,
@@ -28,6 +30,21 @@ from transcription_pipeline_tests.ledger.scenario import (
 )
 
 FACTS = AudioFacts("mp3", "mp3float", 16_000, 2, 90_000)
+
+
+def test_nothing_ends_an_erasure(ledger: Ledger) -> None:
+    """Whoever decides about an attempt, or looks into the audio, later: the tombstone stays."""
+    audio = make_audio(0)
+    (job_id,) = plan_jobs(ledger, 1)
+    commit(ledger, *make_path(job_id, S.COMPLETED))
+    ledger.record_erasure(audio.recording_id, by="ada", at=AT)
+    commit(ledger, make_move(job_id, S.COMPLETED, S.STORED))
+    job = ledger.get_job(job_id)
+    assert (job.state, job.cause) == (JobState.QUARANTINED, "erased")
+    assert ledger.list_attempts(DAY, PROVIDER, [S.STORED]) == []
+    assert ledger.list_work(DAY, PROVIDER, AT) == []
+    commit(ledger, Probed(audio.recording_id, AT, FACTS))
+    assert ledger.read_recordings()[0]["quarantine_reason"] == "erased"
 
 
 def test_recording_twice_changes_nothing(ledger: Ledger) -> None:

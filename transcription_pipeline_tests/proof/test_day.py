@@ -1,4 +1,4 @@
-"""A short simulated day at all paid providers; ``python -m proof.day`` plays long ones."""
+"""A short simulated day at all paid providers; ``python -m proof`` plays long ones."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def test_a_day_of_faults_and_kills_loses_and_repeats_nothing(
     """Every recording is published and charged once, or held where nobody can know."""
     outcomes = simulate(7, 80, tmp_path, ministack, hours=6)
     assert [outcome.provider for outcome in outcomes] == list(PROVIDERS)
-    assert {o.title for o in outcomes} == {"seed 7, 20 recordings"}
+    assert all(o.title.startswith("seed 7, 20 recordings, ") for o in outcomes)
     wrong = [(o.provider, o.lost, o.paid_twice) for o in outcomes if not o.is_well]
     assert not wrong, outcomes[0].log

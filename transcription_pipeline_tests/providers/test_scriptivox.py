@@ -466,6 +466,14 @@ def test_without_the_bytes_or_the_time_nothing_is_sent(
     assert emulator.request_counts() == {"list": 1}
 
 
+def test_a_list_that_cannot_be_read_changes_no_verdict(emulator: EmulatorServer) -> None:
+    """What it shows is only told to the person who decides."""
+    emulator.set_faults({"operation": "list", "action": "html"})
+    told = reconcile(emulator, None)
+    assert (told.verdict, told.cause) == (Verdict.CANNOT_KNOW, "request_not_kept")
+    assert "the list could not be read" in (told.detail or "")
+
+
 def test_cancel_gives_the_reservation_back(emulator: EmulatorServer) -> None:
     """A job in work is stopped for its price, again for the same, and a finished one not at all."""
     job = submit_job(emulator)

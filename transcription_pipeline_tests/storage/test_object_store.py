@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from transcription_pipeline.errors import ObjectChanged, ObjectNotFound
-from transcription_pipeline.storage.objects import ObjectStore, StoredObject
+from transcription_pipeline.storage.objects import ABSENT, ObjectStore, StoredObject
 
 BODY = bytes(range(256)) * 40
 
@@ -156,6 +156,49 @@ def test_put_file(store: ObjectStore) -> None:
             assert not path.exists()
     assert store.get("tables/words/date=2026-11-21/part-0.parquet") == BODY
     assert len(list_all(store)) == 1
+
+
+def put_version(store: ObjectStore, key: str, body: bytes, if_match: str) -> None:
+    """Replace one version of an object by a file."""
+    with TemporaryDirectory(dir=store.make_staging_folder()) as folder:
+        path = Path(folder) / "part"
+        path.write_bytes(body)
+        store.put_file(key, path, if_match=if_match)
+
+
+def test_only_the_named_version_is_replaced(store: ObjectStore) -> None:
+    """A file takes the place of the version that was looked at, and of no other, nor of none."""
+    put_version(store, "a", b"first", ABSENT)
+    with pytest.raises(ObjectChanged):
+        put_version(store, "a", b"lost", ABSENT)
+    found = store.find("a")
+    assert found is not None
+    put_version(store, "a", b"second", found.etag)
+    with pytest.raises(ObjectChanged):
+        put_version(store, "a", b"lost", found.etag)
+    assert store.get("a") == b"second"
+    store.delete("a")
+    with pytest.raises((ObjectChanged, ObjectNotFound)):
+        put_version(store, "a", b"lost", found.etag)
+    assert list_all(store) == []
+
+
+@pytest.mark.parametrize("store", ["folder", "ministack"], indirect=True)
+def test_one_of_many_writers_replaces_a_version(store: ObjectStore) -> None:
+    """Of eight writers that all saw one version exactly one replaces it, ten times in a row."""
+    etags = [store.put(f"a{number}", b"old") for number in range(10)]
+
+    def write(number: int) -> int | None:
+        try:
+            put_version(store, f"a{number // 8}", str(number).encode(), etags[number // 8])
+        except ObjectChanged:
+            return None
+        return number
+
+    with ThreadPoolExecutor(8) as pool:
+        winners = [number for number in pool.map(write, range(80)) if number is not None]
+    assert len(winners) == 10
+    assert [store.get(f"a{n // 8}") for n in winners] == [str(n).encode() for n in winners]
 
 
 def test_readers_never_see_half_a_file(store: ObjectStore) -> None:
