@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from itertools import pairwise, product
 
+import pytest
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+
 from transcription_pipeline.domain.job import (
     DEAD_STATES,
     AttemptState,
@@ -12,6 +16,7 @@ from transcription_pipeline.domain.job import (
     make_attempt_id,
 )
 from transcription_pipeline.errors import BudgetExceeded, IllegalTransition, LedgerError
+from transcription_pipeline.ledger import schema
 from transcription_pipeline.ledger.changes import Postpone, Refuse, Saw
 from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline_tests.ledger.scenario import (
@@ -71,6 +76,16 @@ def test_a_stale_belief_is_refused(ledger: Ledger) -> None:
     (refusal,) = ledger.commit([make_move(job_id, S.SENDING, S.REJECTED)])
     assert isinstance(refusal, IllegalTransition)
     assert refusal.found == "accepted"
+
+
+def test_the_database_itself_refuses_a_second_live_attempt(ledger: Ledger) -> None:
+    """Past every check of ours: an index is what a job's one live attempt hangs on."""
+    (job_id,) = plan_jobs(ledger, 1)
+    commit(ledger, make_opening(job_id))
+    with ledger._engine.begin() as connection:
+        live = dict(connection.execute(select(schema.attempts)).one()._mapping)
+    with pytest.raises(IntegrityError), ledger._engine.begin() as connection:
+        connection.execute(insert(schema.attempts), [{**live, "attempt_id": "other", "number": 2}])
 
 
 def test_the_rest_of_the_group_stands(ledger: Ledger) -> None:
