@@ -83,7 +83,7 @@ def test_doubts_that_are_cleared_up_together_share_a_reading_of_the_list(
     scene.put(["a.wav", "b.wav", "c.wav"])
     scene.emulator.set_faults({"action": "drop_after", "operation": "submit"})
     assert scene.run().counts["ambiguous"] == 3
-    scene.emulator.set_faults()
+    scene.emulator.set_faults({"action": "delay", "operation": "list", "seconds": 1.0})
     scene.pass_time(120)
     before = scene.emulator.request_counts().get("list", 0)
     assert scene.run().counts["accepted"] == 3

@@ -86,7 +86,7 @@ def test_ten_random_kills_change_nothing(tmp_path: Path, ministack: S3Server) ->
         hits = 0
         for _ in range(KILLS):
             process = world.start("run")
-            time.sleep(moments.uniform(0.2, 1.0) * length_s)
+            time.sleep(moments.uniform(0.1, 0.6) * length_s)
             process.kill()
             process.communicate()
             hits += process.returncode == -signal.SIGKILL
