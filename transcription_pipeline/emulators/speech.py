@@ -8,9 +8,10 @@ is the local recogniser's (``transcription_pipeline.audio.recognise``).
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import hashlib
 import math
-import os
 import random
 from dataclasses import dataclass
 from functools import lru_cache
@@ -241,25 +242,32 @@ class Recogniser:
 
     async def hear(self, path: Path, settings: SpeechSettings) -> Speech:
         """Recognise one file. Raises ``AudioError`` for what is not audio."""
+        if not settings.heard:
+            return speech_from(await self._recognise(path, settings))
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        kept = Path(settings.heard) / f"{digest}.json"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with kept.with_suffix(".lock").open("wb") as lock:
+            while not kept.exists():
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:  # another emulator is at it
+                    await asyncio.sleep(0.1)
+                    continue
+                speech = speech_from(await self._recognise(path, settings))
+                scratch = kept.with_suffix(".new")
+                scratch.write_bytes(msgspec.json.encode(speech))
+                scratch.replace(kept)
+        return msgspec.json.decode(kept.read_bytes(), type=Speech)
+
+    async def _recognise(self, path: Path, settings: SpeechSettings) -> Recognition:
         from transcription_pipeline.audio.recognise import RecogniserPool
 
-        kept = None
-        if settings.heard:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            kept = Path(settings.heard) / f"{digest}.json"
-            if kept.exists():
-                return msgspec.json.decode(kept.read_bytes(), type=Speech)
         if self._pool is None:
             self._pool = RecogniserPool(max_workers=settings.workers)
         assert isinstance(self._pool, RecogniserPool)
-        speech = speech_from(await self._pool.recognise(path))
-        if kept is not None:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            scratch = kept.with_suffix(f".{os.getpid()}")
-            scratch.write_bytes(msgspec.json.encode(speech))
-            scratch.replace(kept)  # another emulator may be reading
-        return speech
+        return await self._pool.recognise(path)
 
     def close(self) -> None:
         """End the recogniser's processes."""

@@ -21,7 +21,7 @@ GOOD = sum(entry["expected"] == "published" for entry in MANIFEST)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1200)
 def test_the_second_demo_pays_nothing(tmp_path: Path) -> None:
     """Every sample ends where the manifest says; the second demo leaves the invoice as it was."""
     for name in ("transcription.toml", "workspace.yaml", "dagster.yaml"):
