@@ -246,6 +246,10 @@ async def _delete_at_providers(
 ) -> None:
     for attempt in attempts:
         if attempt.provider_job_id is None:
+            if attempt.state is _S.HELD:
+                done.unconfirmed.append(f"{attempt.provider}: held, nobody knows as which job")
+                told = Saw(attempt.attempt_id, "provider_copy_unconfirmed", tools.now())
+                tools.ledger.commit([told])
             continue
         renew(tools, leases)  # a provider may take minutes to answer
         copy = f"{attempt.provider}/{attempt.provider_job_id}"

@@ -142,6 +142,7 @@ class Attempt:
     """Grows with every takeover; a write with an older fence is refused."""
     provider_job_id: str | None = None
     region: str | None = None
+    created_at: datetime | None = None
     sent_at: datetime | None = None
     accepted_at: datetime | None = None
     completed_at: datetime | None = None

@@ -6,18 +6,25 @@ None of it is paid (``submitting.py`` is the only caller).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
+from transcription_pipeline.domain.job import Attempt
 from transcription_pipeline.domain.recording import Recording
 from transcription_pipeline.engine.workplace import Workplace
 from transcription_pipeline.errors import (
+    AuthenticationFailed,
     ObjectChanged,
     ObjectNotFound,
+    ProviderError,
     RequestRejected,
     VersionLost,
 )
 from transcription_pipeline.providers.answers import redact
 from transcription_pipeline.providers.base import Audio, AudioDelivery, Submission, Verdict
 from transcription_pipeline.storage.layout import is_rewritten_by_clients
+
+TRYING = timedelta(days=3)
+"""Audio that a provider could not be handed for so long fails, unpaid; ``tp retry`` begins anew."""
 
 
 def goes_by_url(place: Workplace, recording: Recording) -> bool:
@@ -26,14 +33,14 @@ def goes_by_url(place: Workplace, recording: Recording) -> bool:
     return takes_urls and not is_rewritten_by_clients(recording.key)
 
 
-async def hand_over(place: Workplace, recording: Recording, token: str) -> Audio | Submission:
-    """Let the provider have the audio: by a URL that carries ``token``, or its bytes.
+async def hand_over(place: Workplace, recording: Recording, attempt: Attempt) -> Audio | Submission:
+    """Let the provider have the audio: by a URL that names the attempt, or its bytes.
 
     Returns the audio as it is to be submitted; or ``REJECTED`` when there is nothing left to send or
-    it is not taken, ``NOT_SENT`` when it is not taken for want of funds.
+    it is not taken (or was not, for days), ``NOT_SENT`` when it is not taken for want of funds.
     """
     try:
-        return await place.provider.upload(await _make_audio(place, recording, token))
+        return await place.provider.upload(await _make_audio(place, recording, attempt.attempt_id))
     except VersionLost as error:
         # A newer version is a recording of its own.
         return Submission(Verdict.REJECTED, cause=error.reason)
@@ -42,6 +49,13 @@ async def hand_over(place: Workplace, recording: Recording, token: str) -> Audio
         if error.status_code == 402:
             return Submission(Verdict.NOT_SENT, cause="gate_funds", detail=detail, gate="funds")
         return Submission(Verdict.REJECTED, cause="upload_rejected", detail=detail)
+    except AuthenticationFailed:
+        raise
+    except ProviderError as error:
+        if attempt.created_at is None or place.now() < attempt.created_at + TRYING:
+            raise
+        detail = redact(str(error))
+        return Submission(Verdict.REJECTED, cause="upload_past_deadline", detail=detail)
 
 
 async def _make_audio(place: Workplace, recording: Recording, token: str) -> Audio:

@@ -207,6 +207,7 @@ class Submitting:
             provider=opening.provider,
             number=number,
             state=_S.INTENT,
+            created_at=opening.at,
         )
         return attempt, opening
 
@@ -214,7 +215,7 @@ class Submitting:
         self, item: WorkItem, attempt: Attempt, opening: Sequence[Change]
     ) -> tuple[Attempt, Submission]:
         place = self._place
-        audio = await hand_over(place, item.recording, attempt.attempt_id)
+        audio = await hand_over(place, item.recording, attempt)
         if isinstance(audio, Submission):
             return await self._take_back(item, attempt, opening, audio), audio
         # Waiting for a turn may be cut short; from the durable intent on nothing is.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 import statistics
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,12 +16,15 @@ from transcription_pipeline.audio.recognise import ChannelRecognition, Recogniti
 from transcription_pipeline.emulators.clock import Clock, Timeline
 from transcription_pipeline.emulators.invoice import find_attempt_token
 from transcription_pipeline.emulators.speech import (
+    Recogniser,
     Script,
+    Speech,
     SpeechSettings,
     draw_job_s,
     make_script,
     speech_from,
 )
+from transcription_pipeline_tests.audio.sample_set import FOLDER
 
 
 @given(
@@ -128,3 +134,24 @@ def test_the_attempt_token_is_found_in_queries(
 ) -> None:
     """The first URL whose query has the token decides."""
     assert find_attempt_token(*urls) == token
+
+
+def test_emulators_that_share_what_they_heard_hear_it_once(tmp_path: Path) -> None:
+    """However many want the same audio at once, one of them recognises it."""
+    settings = SpeechSettings(speech="recognised", heard=str(tmp_path / "heard"))
+    several = [Recogniser() for _ in range(3)]
+    before = len(multiprocessing.active_children())
+
+    async def hear_all() -> list[Speech]:
+        return await asyncio.gather(
+            *(one.hear(FOLDER / "appointment.flac", settings) for one in several)
+        )
+
+    try:
+        first, *others = asyncio.run(hear_all())
+        assert first.turns
+        assert others == [first, first]
+        assert len(multiprocessing.active_children()) == before + 1
+    finally:
+        for one in several:
+            one.close()

@@ -279,6 +279,16 @@ def test_a_copy_that_is_not_confirmed_is_told(scene: Scene) -> None:
     assert done.unconfirmed == [f"assemblyai/{job['provider_job_id']}: RequestRejected"]
 
 
+def test_a_copy_that_nobody_can_name_is_told(held: AitronosScene) -> None:
+    """A held request may have become a job there: the erasure goes on here, and says so."""
+    (job,) = held.jobs().values()
+    done = decisions.erase(held.tools, job["recording_id"], by="ada")
+    assert done.unconfirmed == ["aitronos: held, nobody knows as which job"]
+    assert ("provider_copy_unconfirmed", None) in _evidence(held)
+    held.pass_time(3_600)
+    assert held.run().due == 0
+
+
 def test_what_is_on_its_way_is_not_erased(scene: Scene) -> None:
     """A request without an answer may become a copy that nobody could name."""
     scene.put(["a.wav"])

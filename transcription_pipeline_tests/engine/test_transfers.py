@@ -115,6 +115,22 @@ def test_what_is_gone_is_not_recognised_for_ever(local: Scene, becomes: bytes | 
     assert local.run().due == 0
 
 
+def test_a_file_that_cannot_be_handed_over_fails_after_days(uploading: Scene) -> None:
+    """Nobody tries for ever: after three days it has failed, at no cost, and says why."""
+    uploading.put(KEYS[:1])
+    uploading.emulator.set_faults({"action": "status", "status": 503, "operation": "upload"})
+    uploading.run()
+    uploading.pass_time(2 * 86_400)
+    uploading.run()
+    assert uploading.attempt_states() == {KEYS[0]: "intent"}
+    uploading.pass_time(86_400)
+    assert uploading.run().counts["failed"] == 1
+    (job,) = uploading.jobs().values()
+    assert (job["state"], job["cause"]) == ("failed", "upload_past_deadline")
+    assert (job["attempt_state"], uploading.emulator.invoice()) == ("abandoned", [])
+    assert "503" in job["detail"]
+
+
 def test_a_file_that_is_refused_is_sent_once(uploading: Scene) -> None:
     """Its job fails with what the provider said, at no cost; the others go on."""
     uploading.put(KEYS[:3])
