@@ -15,11 +15,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from transcription_pipeline import pipeline
-from transcription_pipeline.domain.job import Attempt, AttemptState, JobState, make_attempt_id
+from transcription_pipeline.domain.job import Attempt, AttemptState, JobState
 from transcription_pipeline.engine.claim import Claim
 from transcription_pipeline.errors import DecisionRefused, ProviderError
-from transcription_pipeline.ledger.changes import Change, Lease, Move, OpenAttempt, Saw
-from transcription_pipeline.ledger.rows import WorkItem
+from transcription_pipeline.ledger.changes import Change, Lease, Move, Saw
 from transcription_pipeline.pipeline import hold_partition
 from transcription_pipeline.publishing import WRITE_LEASE_S, remove_rows, renew
 from transcription_pipeline.storage.layout import make_raw_key, make_side_file_prefix
@@ -151,53 +150,32 @@ def retry(
 def adopt(tools: Tools, *, by: str) -> int:
     """Let this ledger pay for what comes into the lake from now on, whoever did before.
 
-    What it has sent nothing for may have been paid for by another ledger, or by a newer copy of this
-    one. So the bucket is listed, and every such job of a paid provider is given an attempt of unknown
-    outcome, which the next run clears up as if the answer had been lost: found at the provider,
-    proved dead, or held. Returns how many; 0 when the lake was ours anyway. Safe to repeat: yes.
-
-    Raises:
-        DecisionRefused: another worker has one of the partitions.
+    What it has not sent may have been sent by another ledger, or by a newer copy of this one. So the
+    bucket is listed, and from now on every such job of a paid provider is looked up before it is
+    sent, as if the answer had been lost: found at the provider, proved never sent, or held. Returns
+    how many are waiting for that; 0 when the lake was ours anyway. Safe to repeat: yes.
     """
     ledger, claim = tools.ledger, Claim(tools.ledger, tools.lake)
-    if claim.look().objection is None:
+    standing = claim.look()
+    if standing.objection is None:
         return 0
     pipeline.discover(tools)
     pipeline.fall_back(tools)
-    opened = 0
-    since = ledger.find_last_transition() or tools.now()
-    for day, provider in ledger.list_partitions():
-        client = tools.make_provider[provider]()
-        is_free = client.capabilities.is_free
-        asyncio.run(client.aclose())
-        if is_free:
-            continue
-        with hold_partition(tools, day, provider, LEASE_S) as lease:
-            work = ledger.list_work(day, provider, datetime.max.replace(tzinfo=UTC))
-            for item in work:
-                if item.attempt is None or item.attempt.state is _S.INTENT:
-                    life_s = tools.limits[provider].url_expires_s
-                    _commit(tools, lease, *_make_unclear(item, since, tools.now(), life_s, by))
-                    opened += 1
+    is_copy = standing.claimed is not None and standing.claimed.ledger_id == standing.ours.ledger_id
+    since = ledger.find_last_transition() if is_copy else None
+    ledger.record_adoption(since=since, by=by, at=tools.now())
     claim.take()
-    return opened
+    return sum(_count_unsent(tools, *partition) for partition in ledger.list_partitions())
 
 
-def _make_unclear(
-    item: WorkItem, since: datetime, at: datetime, url_expires_s: int, by: str
-) -> list[Change]:
-    job, number = item.job, item.attempt_count + 1
-    attempt_id = item.attempt.attempt_id if item.attempt else make_attempt_id(job.job_id, number)
-    ids = (attempt_id, job.job_id)
-    sent = {"sent_at": since, "url_expires_at": at + timedelta(seconds=url_expires_s)}
-    cause = "ledger_was_adopted"
-    opening = OpenAttempt(*ids, job.recording_id, job.provider, number, at)
-    return [
-        *([] if item.attempt else [opening]),
-        Saw(attempt_id, cause, at, detail=f"by {by}"),
-        Move(*ids, _S.INTENT, _S.SENDING, at, values=sent),
-        Move(*ids, _S.SENDING, _S.AMBIGUOUS, at, cause),
-    ]
+def _count_unsent(tools: Tools, day: str, provider: str) -> int:
+    client = tools.make_provider[provider]()
+    is_free = client.capabilities.is_free
+    asyncio.run(client.aclose())
+    work = (
+        [] if is_free else tools.ledger.list_work(day, provider, datetime.max.replace(tzinfo=UTC))
+    )
+    return sum(item.attempt is None or item.attempt.state is _S.INTENT for item in work)
 
 
 def erase(tools: Tools, recording_id: str, *, by: str) -> Erased:

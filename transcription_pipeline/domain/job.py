@@ -120,6 +120,7 @@ class Job:
     scheduled_at: datetime | None = None
     """Not to be worked on before; None means at once."""
     deadline_at: datetime | None = None
+    created_at: datetime | None = None
 
     @property
     def options(self) -> dict[str, Any]:

@@ -5,6 +5,8 @@ None of it is paid (``submitting.py`` is the only caller).
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -23,6 +25,8 @@ from transcription_pipeline.providers.answers import redact
 from transcription_pipeline.providers.base import Audio, AudioDelivery, Submission, Verdict
 from transcription_pipeline.storage.layout import is_rewritten_by_clients
 
+JUST_SEEN_S = 5.0
+"""Bytes that were read so lately are taken for those that lie there."""
 TRYING = timedelta(days=3)
 """Audio that a provider could not be handed for so long fails, unpaid; ``tp retry`` begins anew."""
 
@@ -75,7 +79,8 @@ async def _make_audio(place: Workplace, recording: Recording, token: str) -> Aud
 def _sign(place: Workplace, recording: Recording, token: str) -> str | None:
     """Sign a URL, which cannot name a version: what lies there now must be this one."""
     key = recording.key
-    if recording.recording_id not in place.looked_into:
+    seen_at = place.looked_into.get(recording.recording_id, -math.inf)
+    if time.monotonic() - seen_at > JUST_SEEN_S:
         found = place.audio.find(key)
         if found is None:
             raise ObjectNotFound("this version is gone", key=key)

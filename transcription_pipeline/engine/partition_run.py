@@ -21,6 +21,7 @@ from transcription_pipeline.domain.route import Route
 from transcription_pipeline.domain.wait_model import WaitModel
 from transcription_pipeline.engine.claim import Claim
 from transcription_pipeline.engine.collecting import Collecting
+from transcription_pipeline.engine.forgotten import doubt
 from transcription_pipeline.engine.limits import RunLimits
 from transcription_pipeline.engine.preparing import Preparing
 from transcription_pipeline.engine.report import RunReport
@@ -117,6 +118,7 @@ class PartitionRun:
         try:
             async with asyncio.timeout(None) as window:
                 await place.in_thread(self._check_signatures)
+                place.adoption = await place.in_thread(place.ledger.find_adoption)
                 work = await place.in_thread(place.ledger.list_work, day, name, place.now())
                 place.report.due = len(work)
                 await self._look_at_gate()
@@ -208,9 +210,10 @@ class PartitionRun:
             await self._guard(lambda item: self._make_one_ready(item, jobs), unsure.popleft())
 
     async def _make_one_ready(self, item: WorkItem, jobs: asyncio.TaskGroup) -> None:
-        attempt = item.attempt
-        if attempt and attempt.state is not _S.INTENT:
-            found = await self._resuming.clear_up(item, attempt)
+        is_unclear = item.attempt and item.attempt.state is not _S.INTENT
+        unclear = item if is_unclear else await doubt(self._place, item)
+        while unclear and unclear.attempt:
+            found = await self._resuming.clear_up(unclear, unclear.attempt)
             if found is None:
                 return
             item, attempt = found, found.attempt
@@ -218,6 +221,7 @@ class PartitionRun:
                 self._slots.take()
                 jobs.create_task(self._in_slot(self._take_up, item))
                 return
+            unclear = None if attempt else await doubt(self._place, item)
         if self._place.closed_gate:
             self.report.note("gated", item.job.recording_id, self._place.closed_gate)
             return

@@ -6,6 +6,7 @@ the ledger from then on. Nothing here costs money, and no provider is asked: its
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from transcription_pipeline.audio.probe import probe
@@ -58,7 +59,7 @@ class Preparing:
             await place.commit(Probed(recording.recording_id, at, None, error.reason, error.detail))
             return replace(recording, quarantine_reason=error.reason)
         await place.commit(Probed(recording.recording_id, place.now(), facts))
-        place.looked_into.add(recording.recording_id)
+        place.looked_into[recording.recording_id] = time.monotonic()
         return replace(recording, facts=facts)
 
     def _probe(self, recording: Recording) -> AudioFacts:

@@ -215,7 +215,12 @@ class Submitting:
         self, item: WorkItem, attempt: Attempt, opening: Sequence[Change]
     ) -> tuple[Attempt, Submission]:
         place = self._place
-        audio = await hand_over(place, item.recording, attempt)
+        try:
+            audio = await hand_over(place, item.recording, attempt)
+        except ProviderError:
+            if opening:  # for how long it is tried is counted from its first attempt
+                await place.commit(*opening)
+            raise
         if isinstance(audio, Submission):
             return await self._take_back(item, attempt, opening, audio), audio
         # Waiting for a turn may be cut short; from the durable intent on nothing is.

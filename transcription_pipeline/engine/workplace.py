@@ -23,7 +23,7 @@ from transcription_pipeline.engine.report import RunReport
 from transcription_pipeline.errors import LedgerBusy
 from transcription_pipeline.ledger.changes import Change, Lease, Move, Postpone
 from transcription_pipeline.ledger.ledger import Ledger
-from transcription_pipeline.ledger.rows import WorkItem
+from transcription_pipeline.ledger.rows import Adoption, WorkItem
 from transcription_pipeline.providers.base import Provider
 from transcription_pipeline.storage.objects import ObjectStore
 
@@ -63,8 +63,10 @@ class Workplace:
     """Where this machine keeps ledger and lake, so far as they are here."""
     find_route: Callable[[str], Route | None] = lambda _key: None
     """Complete key → the route by which it is sent."""
-    looked_into: set[str] = field(default_factory=set)
-    """Recordings whose bytes were there a moment ago; of others that is to be made sure."""
+    adoption: Adoption | None = None
+    """Where it was, what another ledger may have sent is looked up first (``forgotten.py``)."""
+    looked_into: dict[str, float] = field(default_factory=dict)
+    """When the bytes of a recording were last seen, on the monotonic clock."""
     report: RunReport = field(default_factory=RunReport)
     write: Callable[..., Awaitable[None]] = _before_the_writer
     """The group commit of this run; use ``commit``."""

@@ -97,6 +97,22 @@ class LedgerDecisions(LedgerGuards):
                 .values(request_sealed=None)
             )
 
+    def record_adoption(self, *, since: datetime | None, by: str, at: datetime) -> None:
+        """Remember that what was sent before ``at`` is not known here.
+
+        ``since`` is when this ledger stopped knowing of everything. An adoption that came before
+        knows better: what was unknown then may be so still.
+        """
+        table = schema.identity
+        earlier = self.find_adoption()
+        since = earlier.since if earlier else since
+        with self._write() as connection:
+            connection.execute(
+                update(table).values(
+                    adopted_at=to_text(at), adopted_by=by, unknown_since=to_text(since)
+                )
+            )
+
     def forget_raw_answer(self, attempt_id: str) -> None:
         """Remember that an attempt's raw answer is gone from the lake."""
         with self._write() as connection:

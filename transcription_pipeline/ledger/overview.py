@@ -15,6 +15,8 @@ from sqlalchemy import Connection, Engine, Select, func, literal, or_, select
 from transcription_pipeline.domain.job import JobState
 from transcription_pipeline.ledger import schema
 from transcription_pipeline.ledger.database import in_our_words
+from transcription_pipeline.ledger.instants import from_text
+from transcription_pipeline.ledger.rows import Adoption
 
 FEW = 10
 """Recordings shown of those a name fits."""
@@ -41,6 +43,14 @@ class LedgerOverview:
         with self._read() as connection:
             row = connection.execute(select(c.ledger_id, c.epoch)).one()
         return row.ledger_id, row.epoch
+
+    def find_adoption(self) -> Adoption | None:
+        """Return the last time a person let this ledger take over; None when nobody did."""
+        c = schema.identity.c
+        with self._read() as connection:
+            row = connection.execute(select(c.adopted_at, c.unknown_since)).one()
+        at = from_text(row.adopted_at)
+        return Adoption(at, from_text(row.unknown_since)) if at else None
 
     def count_states(self) -> dict[str, Any]:
         """Count what every recording × provider is; see ``tp status`` for the shape.

@@ -38,6 +38,9 @@ from transcription_pipeline.ledger.sealing import Seal
 
 _r, _j, _a = schema.recordings.c, schema.jobs.c, schema.attempts.c
 
+ADOPTED = "ledger_was_adopted"
+"""Evidence of an attempt that another ledger may have sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Partition:
@@ -141,6 +144,18 @@ class LedgerReading(LedgerOverview):
         query = select(func.max(schema.transitions.c.at))
         with self._read() as connection:
             return from_text(connection.execute(query).scalar())
+
+    def is_proved_unsent(self, job_id: str, adopted_at: datetime) -> bool:
+        """Say whether the provider, or a person, told since then that no other ledger sent a job."""
+        e = schema.evidence.c
+        query = (
+            select(func.count())
+            .select_from(schema.attempts.join(schema.evidence, e.attempt_id == _a.attempt_id))
+            .where(_a.job_id == job_id, _a.state == AttemptState.ABANDONED.value)
+            .where(e.kind == ADOPTED, e.at >= to_text(adopted_at))
+        )
+        with self._read() as connection:
+            return connection.execute(query).scalar_one() > 0
 
     def list_attempts_at(self, recording_id: str) -> list[Attempt]:
         """Return every attempt at one recording, by provider and number."""

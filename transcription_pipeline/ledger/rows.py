@@ -7,6 +7,7 @@ What belongs here: types and names of columns on one side, of fields on the othe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, select
@@ -28,6 +29,15 @@ class WorkItem:
     attempt: Attempt | None
     """None when no attempt is live: a first or a further one may be opened."""
     attempt_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """When this ledger took over a lake that another one, or a newer copy of it, had paid for."""
+
+    at: datetime
+    since: datetime | None
+    """What was sent from then on is not known here; None: whatever was sent before ``at``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,7 @@ def to_job(m: Any) -> Job:
         cause=m["cause"],
         scheduled_at=from_text(m["scheduled_at"]),
         deadline_at=from_text(m["deadline_at"]),
+        created_at=from_text(m["created_at"]),
     )
 
 

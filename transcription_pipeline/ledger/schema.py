@@ -240,6 +240,9 @@ identity = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("ledger_id", Text, nullable=False),
     Column("epoch", BigInteger, nullable=False),
+    Column("adopted_at", Text),  # what was sent before is not known here (engine/forgotten.py)
+    Column("adopted_by", Text),
+    Column("unknown_since", Text),  # from then on; null: as long as there are recordings
     CheckConstraint("number = 1", name="number"),
 )
 

@@ -31,6 +31,7 @@ from transcription_pipeline.providers.assemblyai_answers import (
     UNKNOWN_ID,
     decode_status,
     judge,
+    judge_absence,
     make_observation,
 )
 from transcription_pipeline.providers.assemblyai_list import JobList
@@ -201,6 +202,13 @@ class AssemblyAIProvider:
                 provider_job_id=provider_job_id,
                 status_code=answer.status,
             ) from None
+        if status.id != provider_job_id:
+            raise UnexpectedResponse(
+                "another job's answer",
+                provider=NAME,
+                operation="observe",
+                provider_job_id=provider_job_id,
+            )
         return make_observation(status, answer.body)
 
     async def survey(self, running: Collection[str]) -> Survey:
@@ -243,18 +251,21 @@ class AssemblyAIProvider:
         A signed URL is also a fence: a job that has not fetched its audio when the URL dies never
         will, and failed jobs are not billed. So after the URL's death, a time for the list to
         settle, and a list without the attempt, it is proved dead. Each region has its own list.
+        Where the list does not reach so far back, or has a job of that time that may be anybody's,
+        nobody knows.
         """
         del request  # there is no idempotency key to replay it with
         if attempt.region not in (None, self.region):
             detail = f"sent in region {attempt.region}, whose list is not this one's"
             return Submission(Verdict.CANNOT_KNOW, cause="sent_in_another_region", detail=detail)
         sent_at = attempt.sent_at or at
-        found = await self._jobs.find(attempt, since=sent_at - timedelta(minutes=10))
+        dead_at = (attempt.url_expires_at or sent_at + UPLOAD_RETENTION) + self._settle
+        listed = await self._jobs.look_back(attempt, at=at, dead_at=dead_at)
+        found = listed.find(attempt)
         if found is not None:
             return Submission(Verdict.ACCEPTED, found, cause="found_in_list")
-        dead_at = (attempt.url_expires_at or sent_at + UPLOAD_RETENTION) + self._settle
         if at >= dead_at:
-            return Submission(Verdict.NEVER_ARRIVED, cause="not_listed_after_expiry")
+            return judge_absence(attempt, at, listed.count_nameless(attempt, dead_at))
         elapsed_s = (at - sent_at).total_seconds()
         wait_s = min(300.0, max(30.0, elapsed_s / 2))
         return Submission(Verdict.AMBIGUOUS, cause="not_listed_yet", retry_after_s=wait_s)

@@ -8,8 +8,7 @@ the list reference, November 2026.
 from __future__ import annotations
 
 import re
-from datetime import datetime
-from hashlib import sha256
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -20,7 +19,15 @@ from transcription_pipeline.providers.base import Observation, Phase, Submission
 
 OVER = frozenset({"completed", "error"})
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+UPLOADED = re.compile(r"^https?://[^/]*/upload/")
+NOT_OURS = "Cannot access uploaded file"
+"""The one 403 that a submit is documented to be answered: it was uploaded in another project."""
+DELETED = "deleted_by_user"
+"""How the audio URL of a deleted transcript ends."""
 UNKNOWN_ID = "transcript id not found"  # answered with HTTP 400, not 404
+REACH = timedelta(days=30)
+"""How far back the list tells of every job: transcripts are kept for 30 days by default (docs: data
+retention), though it is said to show 90."""
 _FAILURES = (  # start of the job's error text, our cause, whether another attempt may help
     ("download error", "audio_not_downloadable", True),
     ("server error", "provider_server_error", True),
@@ -72,9 +79,12 @@ def judge(answer: Response) -> Submission:
     if status in {401, 402}:
         gate = "auth" if status == 401 else "funds"
         return Submission(Verdict.NOT_SENT, cause=f"gate_{gate}", detail=detail, gate=gate)
+    if status == 404 or (status == 403 and NOT_OURS not in detail):
+        # No answer of theirs to a submit: a firewall, or another address. Nothing was taken.
+        return Submission(Verdict.NOT_SENT, cause="gate_auth", detail=detail, gate="auth")
     if status == 400 and "balance is negative" in detail:
         return Submission(Verdict.NOT_SENT, cause="gate_funds", detail=detail, gate="funds")
-    if status in {400, 403, 404, 413, 415, 422}:
+    if status in {400, 403, 413, 415, 422}:
         return Submission(Verdict.REJECTED, cause="request_rejected", detail=detail)
     return Submission(Verdict.AMBIGUOUS, cause=f"http_{status}", detail=detail)
 
@@ -82,7 +92,7 @@ def judge(answer: Response) -> Submission:
 def make_observation(job: Status, body: bytes | None) -> Observation:
     """Say in our words where a job stands; ``body`` is its raw answer where this look brought it."""
     # A deleted transcript calls itself completed and says "Deleted by user." as its text.
-    if job.audio_url is not None and job.audio_url.endswith("deleted_by_user"):
+    if job.audio_url is not None and job.audio_url.endswith(DELETED):
         return Observation(job.id, Phase.FAILED, "deleted", cause="deleted_at_provider")
     if job.status == "completed":
         return Observation(job.id, Phase.COMPLETED, job.status, body=body)
@@ -95,27 +105,44 @@ def make_observation(job: Status, body: bytes | None) -> Observation:
     return Observation(job.id, Phase.RUNNING, job.status)  # queued, processing, or a new word
 
 
-def belongs_to(item: Status, attempt: Attempt) -> bool:
-    """Say whether a listed job is the attempt's, by token or by the hash of its audio URL."""
-    if item.audio_url is None:
-        return False
+def judge_absence(attempt: Attempt, at: datetime, nameless: int) -> Submission:
+    """Say what it proves that a list read after an attempt's last moment does not name it."""
+    why: tuple[str, str] | None = None
+    if attempt.url_expires_at is None and attempt.audio_url_sha256 is None:
+        why = "nothing_to_know_it_by", "it was uploaded, if at all, by a ledger that is lost"
+    elif attempt.sent_at and at - attempt.sent_at > REACH:
+        why = (
+            "older_than_the_list",
+            f"sent before {at - REACH:%Y-%m-%d}, which the list may not show",
+        )
+    elif nameless:
+        why = (
+            "list_names_no_audio",
+            f"{nameless} listed jobs of that time name no audio, or not all",
+        )
+    if why:
+        return Submission(Verdict.CANNOT_KNOW, cause=why[0], detail=why[1])
+    return Submission(Verdict.NEVER_ARRIVED, cause="not_listed_after_expiry")
+
+
+def read_token(audio_url: str) -> str | None:
+    """Return the attempt that an audio URL names; None where it names none."""
     try:
-        tokens = parse_qs(urlsplit(item.audio_url).query).get("x-tp-attempt", ())
+        return parse_qs(urlsplit(audio_url).query).get("x-tp-attempt", [None])[0]
     except ValueError:  # somebody else's, and no URL
-        return False
-    if attempt.attempt_id in tokens:
-        return True
-    digest = sha256(item.audio_url.encode()).hexdigest()
-    return attempt.audio_url_sha256 == digest
+        return None
 
 
-def is_older(item: Status, oldest: datetime) -> bool:
-    """Say whether a listed job was certainly created before an instant."""
-    if item.created is None:
-        return False
+def is_cut(audio_url: str) -> bool:
+    """Say whether an audio URL may have lost what was signed: whether a list keeps it is not told."""
+    return "?" not in audio_url and not UPLOADED.search(audio_url)
+
+
+def read_created(item: Status) -> datetime | None:
+    """Return when a listed job was made; None where it does not say."""
     try:
-        created = datetime.fromisoformat(item.created)
+        created = datetime.fromisoformat(item.created or "")
     except ValueError:
-        return False
+        return None
     # With or without a zone; without, UTC is assumed (not documented).
-    return created.replace(tzinfo=created.tzinfo or oldest.tzinfo) < oldest
+    return created if created.tzinfo else created.replace(tzinfo=UTC)

@@ -29,6 +29,8 @@ _REJECTED = {
     "INVALID_MEDIA_FORMAT": "not_audio",
     "FILE_TOO_LARGE": "too_large",
 }
+ENDPOINT_REFUSED = "endpoint_refused"
+"""Said of an address or an envelope, before anybody looked at a key."""
 _UPLOAD_GONE = frozenset({"FILE_NOT_UPLOADED", "UPLOAD_EXPIRED", "UPLOAD_NOT_FOUND"})
 """The bytes are to be handed over anew; the request was not taken."""
 _FAILURES = {  # code of a failed job → our cause, whether it surely cost nothing and may be repeated
@@ -115,7 +117,7 @@ def judge(answer: Response) -> Submission:
     if status == 400 and code in _REJECTED:
         return Submission(Verdict.REJECTED, cause=_REJECTED[code], detail=detail)
     if status in {413, 415} or (status, code) in {(404, "NOT_FOUND"), (405, "METHOD_NOT_ALLOWED")}:
-        return Submission(Verdict.REJECTED, cause="request_rejected", detail=detail)
+        return Submission(Verdict.REJECTED, cause=ENDPOINT_REFUSED, detail=detail)
     # 409 and 422 name the key, 400 UPLOAD_ALREADY_USED the bytes: a job may exist. 500 is "safe to
     # retry", which the replay of the same key does.
     cause = code.lower() if code else f"http_{status}"
@@ -127,9 +129,12 @@ def judge_replay(told: Submission) -> Submission:
     """Say what the answer to a repeated request proves about the first one.
 
     A request that was taken is answered as it was then. So a refusal of its content means that the
-    first was refused as well; a refusal of the account or for haste means nothing; and one that
+    first was refused as well; one of the account, of the address or for haste means nothing; and one that
     speaks of the key or of the uploaded bytes means that a job may exist which cannot be named.
     """
+    if told.cause == ENDPOINT_REFUSED:
+        wait_s = LOCKED_WAIT_S
+        return Submission(Verdict.AMBIGUOUS, None, told.cause, told.detail, retry_after_s=wait_s)
     if told.verdict is Verdict.REJECTED:
         return Submission(Verdict.NEVER_ARRIVED, cause="refused_on_replay", detail=told.detail)
     spoils = {"idempotency_key_conflict", "upload_already_used", *map(str.lower, _UPLOAD_GONE)}

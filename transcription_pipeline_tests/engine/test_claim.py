@@ -6,6 +6,7 @@ import shutil
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,8 @@ from transcription_pipeline.engine import claim as claims
 from transcription_pipeline.engine.claim import Claim
 from transcription_pipeline.errors import LedgerNotOurs
 from transcription_pipeline.ledger.ledger import Ledger
+from transcription_pipeline.providers import assemblyai_list
+from transcription_pipeline.providers.base import AudioDelivery
 from transcription_pipeline_tests.engine.scene import PROOF_S, Scene
 
 
@@ -105,6 +108,86 @@ def test_what_was_never_sent_is_sent_after_an_adoption(scene: Scene, tmp_path: P
     job = scene.jobs()["a.wav"]
     assert job["attempt_count"] == 2
     assert len(scene.emulator.invoice()) == 1
+
+
+def test_what_is_on_a_later_page_is_found(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much the lost ledger paid for, and however long ago: none of it is paid again."""
+    monkeypatch.setattr(assemblyai_list, "LIST_LIMIT", 2)
+    scene.put([f"{n}.wav" for n in range(7)])
+    scene.run()
+    scene.pass_time(3 * 86_400)
+    _use(scene, Ledger.open(f"sqlite:///{tmp_path}/second.db"))
+    assert decisions.adopt(scene.tools, by="ada") == 7
+    lists = scene.emulator.request_counts().get("list", 0)
+    scene.run()
+    assert set(scene.attempt_states().values()) == {"stored"}
+    scene.assert_each_is_paid_once()
+    # Four pages tell of all seven; then the jobs are watched like any others.
+    assert scene.emulator.request_counts()["list"] - lists <= 4 + 3
+
+
+def test_a_later_attempt_is_found(scene: Scene, tmp_path: Path) -> None:
+    """A copy that knows of no attempt, or of the first, does not repeat the second."""
+    scene.put(["a.wav"])
+    scene.tools.ledger.close()
+    shutil.copy(tmp_path / "ledger.db", tmp_path / "before.db")
+    scene.tools = replace(scene.tools, ledger=Ledger.open(f"sqlite:///{tmp_path}/ledger.db"))
+    fault = {"action": "job_error", "operation": "submit", "error": "Server error, try again"}
+    scene.emulator.set_faults(fault | {"times": 1})
+    for _ in range(3):
+        scene.run()
+        scene.pass_time(600)
+    assert scene.attempt_states() == {"a.wav": "stored"}
+    assert _submits(scene) == 2
+    _use(scene, Ledger.open(f"sqlite:///{tmp_path}/before.db"))
+    assert decisions.adopt(scene.tools, by="ada") == 1
+    for _ in range(3):
+        scene.run()
+        scene.pass_time(600)
+    assert scene.attempt_states() == {"a.wav": "stored"}
+    assert _submits(scene) == 2
+    scene.assert_each_is_paid_once()
+
+
+@pytest.mark.parametrize(
+    ("listed", "after_s", "cause"),
+    [
+        ({"listed_url": "cut"}, PROOF_S, "list_names_no_audio"),
+        ({"listed_url": "absent"}, PROOF_S, "list_names_no_audio"),
+        ({"list_lag_s": 1e9}, 31 * 86_400, "older_than_the_list"),
+    ],
+    ids=["no queries", "no audio", "too long ago"],
+)
+def test_what_a_list_cannot_tell_is_held(
+    scene: Scene, tmp_path: Path, listed: dict[str, Any], after_s: float, cause: str
+) -> None:
+    """No absence is proved by a list whose rows may be anybody's, or that does not reach so far."""
+    scene.put(["a.wav"])
+    scene.run()
+    scene.emulator.configure(**listed)
+    _use(scene, Ledger.open(f"sqlite:///{tmp_path}/second.db"))
+    decisions.adopt(scene.tools, by="ada")
+    scene.pass_time(after_s)
+    scene.run()
+    (job,) = scene.jobs().values()
+    assert (job["state"], job["cause"]) == ("held", cause)
+    assert _submits(scene) == 1
+
+
+def test_what_was_uploaded_by_a_lost_ledger_is_held(scene: Scene, tmp_path: Path) -> None:
+    """An upload's address is the provider's, and was known to the lost ledger alone."""
+    scene.use(delivery=AudioDelivery.UPLOAD)
+    scene.put(["a.wav"])
+    scene.run()
+    _use(scene, Ledger.open(f"sqlite:///{tmp_path}/second.db"))
+    decisions.adopt(scene.tools, by="ada")
+    scene.pass_time(4 * 86_400)
+    scene.run()
+    (job,) = scene.jobs().values()
+    assert (job["state"], job["cause"]) == ("held", "nothing_to_know_it_by")
+    assert _submits(scene) == 1
 
 
 def test_two_ledgers_at_one_moment(scene: Scene, tmp_path: Path) -> None:

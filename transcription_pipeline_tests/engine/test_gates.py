@@ -32,6 +32,21 @@ def test_a_closed_gate_costs_a_few_requests_and_no_attempt(
     scene.assert_each_is_paid_once()
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_an_answer_that_is_not_theirs_fails_no_recording(scene: Scene, status: int) -> None:
+    """A firewall's page, or a wrong address: the jobs wait for whoever mends it."""
+    scene.put_known(5)
+    page = {"action": "status", "status": status, "operation": "submit", "body": "<html>no</html>"}
+    scene.emulator.set_faults(page)
+    assert scene.run().counts["gated"] == 5
+    assert scene.tools.ledger.find_gate("assemblyai", scene.tools.now()) == "auth"
+    assert {job["state"] for job in scene.jobs().values()} == {"in_progress"}
+    scene.emulator.set_faults()
+    scene.pass_time(601)
+    assert scene.run().counts["stored"] == 5
+    scene.assert_each_is_paid_once()
+
+
 def test_a_bad_hour_costs_three_doubts(scene: Scene) -> None:
     """After three lost answers nothing is sent, and nothing again until something free is answered."""
     scene.put_known(40)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
-from transcription_pipeline_tests.engine.scene import PROOF_S, Scene
+from transcription_pipeline.engine import handing_over
+from transcription_pipeline_tests.engine.scene import PROOF_S, Scene, make_wav, wait_for_submits
 
 TAKEN: dict[str, dict[str, Any]] = {
     "502 after acceptance": {"action": "status", "status": 502, "act": True},
@@ -203,3 +205,26 @@ def test_another_version_is_not_sent_in_place_of_the_one_that_was_looked_into(
     )
     assert jobs["known/001.wav"]["attempt_state"] == "stored"
     assert len(scene.emulator.invoice()) == 1
+
+
+def test_a_version_that_changes_while_it_waits_its_turn_is_not_sent(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A URL delivers what lies there now: what was looked into a while ago is made sure of again."""
+    monkeypatch.setattr(handing_over, "JUST_SEEN_S", 0.1)
+    scene.use(concurrency=1)  # two at the provider, the shortest waits
+    scene.emulator.configure(job_s=1.0)
+    for number, key in enumerate(["a.wav", "b.wav", "c.wav"]):
+        scene.put([key], seconds=9.0 - number)
+
+    async def overwrite() -> None:
+        run = asyncio.create_task(scene.transcribe())
+        await wait_for_submits(scene, 2)
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(scene.tools.audio.put, "c.wav", make_wav(5.0))
+        await run
+
+    asyncio.run(overwrite())
+    states = {key: (job["state"], job["cause"]) for key, job in scene.jobs().items()}
+    assert states["c.wav"] == ("failed", "source_gone")
+    assert len(scene.emulator.invoice()) == 2

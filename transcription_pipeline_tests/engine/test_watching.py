@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from transcription_pipeline.errors import AuthenticationFailed
 from transcription_pipeline.providers.transport import Patience
+from transcription_pipeline.publishing import read_raw
 from transcription_pipeline_tests.engine.scene import Scene
 
 DAY_S = 24 * 3600.0
@@ -171,3 +173,17 @@ def test_a_provider_that_stays_away_leaves_its_jobs_to_a_person(scene: Scene) ->
     scene.run()
     (job,) = scene.jobs().values()
     assert (job["state"], job["cause"]) == ("held", "unreachable_past_deadline")
+
+
+def test_another_job_s_answer_is_not_kept(scene: Scene) -> None:
+    """A mixed-up answer is read again, and never published under this recording."""
+    scene.put(["a.wav"])
+    body = {"id": "another", "status": "completed", "text": "not ours", "audio_url": "https://x/y"}
+    mixed_up = {"operation": "get", "action": "status", "status": 200, "body": body, "times": 1}
+    scene.emulator.set_faults(mixed_up)
+    scene.run()
+    (job,) = scene.jobs().values()
+    assert job["attempt_state"] == "stored"
+    kept = json.loads(read_raw(scene.tools, scene.provider, job["raw_key"]))
+    assert kept["id"] == job["provider_job_id"]
+    assert scene.emulator.request_counts()["get"] == 2

@@ -34,6 +34,9 @@ class AssemblyAISettings(SpeechSettings, kw_only=True, forbid_unknown_fields=Tru
     list_error: Literal["empty", "null", "absent"] = "empty"
     """``error`` of a successful list row: "" recorded 2026-06, null in the API reference, absent
     in recordings of 2023."""
+    listed_url: Literal["whole", "cut", "absent"] = "whole"
+    """Whether a row's ``audio_url`` keeps its query is not documented; URL references of some
+    accounts live for hours only (page "Data retention")."""
     list_has_zone: bool = True
     """Whether list instants end in Z: recorded 2026-06 with, 2023 and in the API reference
     without."""

@@ -141,14 +141,20 @@ def _make_row(job: Job, at: float, desk: Desk, base_url: str) -> dict[str, Any]:
         "created": _instant(job.created_at, desk),
         # The published example has null for a failed transcript.
         "completed": _instant(job.finished_at, desk) if status == "completed" else None,
-        # Whether a presigned URL keeps its query here is not documented; we chose that it does.
-        "audio_url": _DELETED_URL if is_deleted else job.audio_url,
+        "audio_url": _DELETED_URL if is_deleted else _show_url(job, desk),
     }
     if ended and job.error is not None and not is_deleted:
         row["error"] = job.error
     elif desk.settings.list_error != "absent":
         row["error"] = "" if desk.settings.list_error == "empty" else None
     return row
+
+
+def _show_url(job: Job, desk: Desk) -> str | None:
+    shown = desk.settings.listed_url
+    if shown == "absent":
+        return None
+    return job.audio_url.partition("?")[0] if shown == "cut" else job.audio_url
 
 
 def _instant(seconds: float | None, desk: Desk) -> str | None:
