@@ -143,6 +143,8 @@ class Attempt:
     """Grows with every takeover; a write with an older fence is refused."""
     provider_job_id: str | None = None
     region: str | None = None
+    account: str | None = None
+    """Tells the credential it was sent with from another; None where that makes no difference."""
     created_at: datetime | None = None
     sent_at: datetime | None = None
     accepted_at: datetime | None = None

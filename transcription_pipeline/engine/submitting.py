@@ -245,6 +245,7 @@ class Submitting:
         values = {
             "sent_at": sent_at,
             "region": place.provider.region,
+            "account": place.provider.account,
             "audio_url_sha256": sha256(url.encode()).hexdigest() if url else None,
             "url_expires_at": sent_at + life if is_signed else None,
         }

@@ -115,6 +115,7 @@ attempts = Table(
     Column("fence", BigInteger, nullable=False),
     Column("provider_job_id", Text),
     Column("region", Text),
+    Column("account", Text),  # a hash that tells one credential from another
     Column("audio_url_sha256", Text),
     Column("request_sealed", Text),  # only while its outcome is open
     Column("url_expires_at", Text),

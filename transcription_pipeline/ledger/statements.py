@@ -29,6 +29,7 @@ from transcription_pipeline.ledger import schema
 MOVABLE_COLUMNS = (
     "provider_job_id",
     "region",
+    "account",
     "audio_url_sha256",
     "url_expires_at",
     "sent_at",

@@ -80,11 +80,12 @@ class AitronosDirectProvider:
         patience: Patience | None = None,
     ) -> None:
         self.region: str | None = None
+        self.account: str | None = None
         self.capabilities = Capabilities(
             deliveries=(AudioDelivery.DIRECT,), options=DIRECT_OPTIONS, concurrency=concurrency
         )
         self._price_per_hour_micros = price_per_hour_micros
-        self._spool = Spool(spool)
+        self._spool = Spool(spool, provider=NAME)
         patience = replace(patience or Patience(), read_s=answer_s, deadline_s=answer_s)
         self._http = ProviderHttp(
             provider=NAME,

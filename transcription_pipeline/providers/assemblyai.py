@@ -55,6 +55,7 @@ from transcription_pipeline.providers.base import (
     Submission,
     Survey,
     Verdict,
+    name_account,
 )
 from transcription_pipeline.providers.http import ProviderHttp
 from transcription_pipeline.providers.transport import Patience
@@ -95,6 +96,7 @@ class AssemblyAIProvider:
         patience: Patience | None = None,
     ) -> None:
         self.region: str | None = region
+        self.account: str | None = name_account(api_key)
         self.capabilities = Capabilities(
             deliveries=(AudioDelivery.UPLOAD,)
             if delivery is AudioDelivery.UPLOAD
@@ -264,6 +266,9 @@ class AssemblyAIProvider:
         found = listed.find(attempt)
         if found is not None:
             return Submission(Verdict.ACCEPTED, found, cause="found_in_list")
+        if at >= dead_at and attempt.account not in (None, self.account):
+            detail = "each project has a list of its own"
+            return Submission(Verdict.CANNOT_KNOW, cause="sent_with_another_key", detail=detail)
         if at >= dead_at:
             return judge_absence(attempt, at, listed.count_nameless(attempt, dead_at))
         elapsed_s = (at - sent_at).total_seconds()

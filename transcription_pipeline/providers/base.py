@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -198,6 +199,8 @@ class Provider(Protocol):
 
     name: str
     region: str | None
+    account: str | None
+    """``name_account`` of its credential where an absent job may be another account's, else None."""
     capabilities: Capabilities
 
     @property
@@ -272,3 +275,8 @@ class Provider(Protocol):
     async def aclose(self) -> None:
         """Close connections and child processes."""
         ...
+
+
+def name_account(credential: str) -> str:
+    """Make a name that tells one credential from another, and from which neither can be found."""
+    return sha256(b"transcription_pipeline account\0" + credential.encode()).hexdigest()[:12]

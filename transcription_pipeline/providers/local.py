@@ -56,9 +56,10 @@ class LocalProvider:
 
     name = NAME
     region: str | None = None
+    account: str | None = None
 
     def __init__(self, *, spool: Path, process_count: int | None = None) -> None:
-        self._spool = Spool(spool)
+        self._spool = Spool(spool, provider=NAME)
         self._pool = RecogniserPool(process_count)
         self.capabilities = Capabilities(
             deliveries=(AudioDelivery.DIRECT,),

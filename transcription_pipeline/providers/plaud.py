@@ -104,6 +104,7 @@ class PlaudProvider:
         patience: Patience | None = None,
     ) -> None:
         self.region: str | None = region
+        self.account: str | None = None
         self.capabilities = Capabilities(
             deliveries=(AudioDelivery.UPLOAD,),
             options=OPTIONS,

@@ -32,6 +32,7 @@ from transcription_pipeline.providers.base import (
     Submission,
     Survey,
     Verdict,
+    name_account,
 )
 from transcription_pipeline.providers.scriptivox_answers import JOB_ID, judge_replay, observe_job
 from transcription_pipeline.providers.scriptivox_api import NAME, ScriptivoxApi
@@ -80,6 +81,7 @@ class ScriptivoxProvider:
         patience: Patience | None = None,
     ) -> None:
         self.region: str | None = None
+        self.account: str | None = name_account(api_key)
         self.capabilities = Capabilities(
             deliveries=(AudioDelivery.UPLOAD,)
             if delivery is AudioDelivery.UPLOAD
@@ -193,7 +195,10 @@ class ScriptivoxProvider:
         has to tell; the jobs of those minutes are named as evidence.
         """
         sent_at = attempt.sent_at or at
-        if request is None:
+        if attempt.account not in (None, self.account):
+            # There the same bytes would be a new job.
+            told = Submission(Verdict.CANNOT_KNOW, cause="sent_with_another_key")
+        elif request is None:
             told = Submission(Verdict.CANNOT_KNOW, cause="request_not_kept")
         elif at - sent_at >= REPLAY_WINDOW:
             told = Submission(Verdict.CANNOT_KNOW, cause="too_late_to_replay")

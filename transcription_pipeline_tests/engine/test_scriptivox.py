@@ -361,3 +361,16 @@ def test_many_jobs_are_watched_by_the_list(scene: ScriptivoxScene) -> None:
     assert report.counts["stored"] == 39
     assert [cause for _, _, cause in report.failures] == ["provider_processing_error"]
     assert scene.emulator.request_counts()["list"] >= 1
+
+
+def test_nothing_is_repeated_with_another_account_s_key(scene: ScriptivoxScene) -> None:
+    """There the same bytes would be a new job: a person tells."""
+    scene.put(["a.wav"])
+    scene.emulator.set_faults({"operation": "submit", "nth": 1, "action": "drop_after"})
+    scene.run()
+    scene.use(api_key="another-account")
+    scene.pass_time(60)
+    scene.run()
+    (job,) = scene.jobs().values()
+    assert (job["state"], job["cause"]) == ("held", "sent_with_another_key")
+    assert scene.emulator.request_counts()["submit"] == len(scene.emulator.invoice()) == 1

@@ -228,3 +228,19 @@ def test_a_version_that_changes_while_it_waits_its_turn_is_not_sent(
     states = {key: (job["state"], job["cause"]) for key, job in scene.jobs().items()}
     assert states["c.wav"] == ("failed", "source_gone")
     assert len(scene.emulator.invoice()) == 2
+
+
+def test_another_account_s_list_proves_nothing(scene: Scene) -> None:
+    """Its list is its own: what was sent with another key is left to a person, and never sent again."""
+    scene.put_known(1)
+    scene.emulator.set_faults({"operation": "submit", "nth": 1, "action": "drop_after"})
+    scene.run()
+    scene.use(api_key="another-account")
+    scene.pass_time(60)
+    scene.run()
+    assert scene.attempt_states() == {"known/000.wav": "ambiguous"}
+    scene.pass_time(PROOF_S)
+    scene.run()
+    (job,) = scene.jobs().values()
+    assert (job["state"], job["cause"]) == ("held", "sent_with_another_key")
+    assert scene.emulator.request_counts()["submit"] == len(scene.emulator.invoice()) == 1

@@ -1,4 +1,4 @@
-"""When a person let this ledger go on in a lake that another one had paid for, see ``engine/claim.py``."""
+"""What a doubt hangs on: a lake that was taken over (``engine/claim.py``), an account that changed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Add the columns; no ledger has adopted anything yet."""
+    """Add the columns; no ledger has adopted anything yet, and older attempts name no account."""
+    op.add_column("attempts", sa.Column("account", sa.Text()))
     for name in ("adopted_at", "adopted_by", "unknown_since"):
         op.add_column("identity", sa.Column(name, sa.Text()))
