@@ -6,7 +6,7 @@ What belongs here: constructors. What does not: steps (``pipeline.py``) and read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -139,8 +139,6 @@ def build_routes(settings: Settings) -> tuple[Route, ...]:
             if "webhook" in options:
                 lacking = settings.secrets.list_missing(REGISTRY[name].optional_secrets)
                 problems += [f"routes.{place}: {name}: webhook needs {one}" for one in lacking]
-        for name, cap in route.per_day.items():
-            problems += _find_budget_problems(f"routes.{place}.per_day.{name}", name, cap)
         routes.append(
             Route(
                 match=route.match,
@@ -151,20 +149,33 @@ def build_routes(settings: Settings) -> tuple[Route, ...]:
                 caps_micros={str(name): cap.micros for name, cap in route.per_day.items()},
             )
         )
-    for name, budget in settings.budgets.items():
-        problems += _find_budget_problems(f"budgets.{name}.per_day", name, budget.per_day)
+    for named in _list_amounts(settings):
+        problems += _find_currency_problems(*named)
     if problems:
         raise ConfigurationError(*problems)
     return tuple(routes)
 
 
-def _find_budget_problems(place: str, provider: str, cap: Amount) -> list[str]:
-    """Say why a budget could not be compared with what the provider takes."""
-    currency = REGISTRY[provider].currency if provider in REGISTRY else cap.currency
+def _list_amounts(settings: Settings) -> Iterator[tuple[str, str, Amount]]:
+    """Yield every setting that is an amount of what a provider takes, with the provider."""
+    for place, route in enumerate(settings.routes):
+        for name, cap in route.per_day.items():
+            yield f"routes.{place}.per_day.{name}", name, cap
+    for name, budget in settings.budgets.items():
+        yield f"budgets.{name}.per_day", name, budget.per_day
+    for provider in REGISTRY:
+        price = getattr(getattr(settings.providers, provider), "price_per_hour", None)
+        if price is not None:
+            yield f"providers.{provider}.price_per_hour", provider, price
+
+
+def _find_currency_problems(place: str, provider: str, amount: Amount) -> list[str]:
+    """Say why an amount could not be compared with what the provider takes."""
+    currency = REGISTRY[provider].currency if provider in REGISTRY else amount.currency
     if currency is None:
         return [f"{place}: {provider} costs nothing"]
-    if currency != cap.currency:
-        return [f"{place}: {provider} counts in {currency}, the budget in {cap.currency}"]
+    if currency != amount.currency:
+        return [f"{place}: {provider} counts in {currency}, this is in {amount.currency}"]
     return []
 
 

@@ -24,8 +24,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=build_assets(settings, partitions),
         jobs=asset_jobs,
-        sensors=build_sensors(settings, asset_jobs),
-        schedules=build_schedules(settings),
+        sensors=build_sensors(settings, partitions, asset_jobs),
+        schedules=build_schedules(partitions),
         resources=build_resources(settings),
         # One process per run: the work waits on the network, and a process costs seconds.
         executor=dg.in_process_executor,

@@ -21,6 +21,7 @@ _HEADER = re.compile(
     r"(?:(?:basic|bearer)\s+)?[^\s,'\"}]+",
     re.IGNORECASE,
 )
+_FORMATTER = logging.Formatter()
 _secrets: set[str] = set()
 
 
@@ -53,9 +54,11 @@ def _make_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
     if safe != text:
         record.msg, record.args = safe, ()
     if record.exc_info and record.exc_info[1] is not None:
-        told = str(record.exc_info[1])
-        if clean(told) != told:
-            # The text of this error holds a key, and a traceback would print it.
+        # All of it: causes, contexts and members of groups are printed too.
+        told = _FORMATTER.formatException(record.exc_info)
+        safe = clean(told)
+        if safe != told:
+            # Into the message: not everybody who listens reads ``exc_text``.
             record.exc_info = None
-            record.msg, record.args = f"{record.getMessage()}: {clean(told)}", ()
+            record.msg, record.args = f"{record.getMessage()}\n{safe}", ()
     return record

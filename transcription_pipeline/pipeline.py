@@ -24,8 +24,6 @@ from transcription_pipeline.ledger.changes import Lease
 from transcription_pipeline.ledger.holders import make_holder
 from transcription_pipeline.ledger.instants import from_text
 from transcription_pipeline.ledger.reading import Partition
-from transcription_pipeline.storage.layout import make_table_key
-from transcription_pipeline.tables import parquet
 from transcription_pipeline.tables.build import build_rows
 from transcription_pipeline.tables.schema import JOBS, RECORDINGS, TRANSCRIPT_TABLES
 from transcription_pipeline.tools import Tools
@@ -52,7 +50,7 @@ class Written:
     rows: Mapping[str, int]
     """Table name → rows of the partition's file; empty when nothing was written."""
     bad_results: Sequence[tuple[str, str]] = ()
-    """(recording_id, cause) of answers that could not be read."""
+    """(recording_id, cause) of answers that could not be read; a rebuild keeps their old rows."""
     unknown_fields: Sequence[str] = ()
     """Names of fields that our reading of the provider's contract does not know, as sampled."""
 
@@ -145,13 +143,12 @@ def fall_back(tools: Tools) -> int:
 def list_due(tools: Tools, *, is_fresh: bool | None = None) -> list[Partition]:
     """Return the partitions with work that is due, see ``Ledger.list_due_partitions``.
 
-    What failed at no cost is given to its fallback first, so that no crash can forget it. Providers
-    that no route names any more are left out: their jobs wait until one does.
+    What failed at no cost is given to its fallback first, so that no crash can forget it. Of
+    providers that no route names any more only those with something sent: the rest waits for a route.
     """
     fall_back(tools)
-    named = {name for route in tools.routes for name in (*route.providers, *route.fallback)}
     due = tools.ledger.list_due_partitions(tools.now(), is_fresh=is_fresh)
-    return [partition for partition in due if partition.provider in named]
+    return [p for p in due if p.sent_count or publishing.is_routed(tools, p.provider)]
 
 
 async def transcribe(
@@ -162,6 +159,8 @@ async def transcribe(
     on_start: Callable[[RunReport], None] | None = None,
 ) -> RunReport | None:
     """Upload, submit, poll and collect whatever is due in one partition.
+
+    What a provider has that no route names any more is seen through; it is sent nothing new.
 
     Args:
         tools: The ledger, the bucket, the lake and the providers.
@@ -175,6 +174,7 @@ async def transcribe(
     Raises:
         LeaseLost: another worker took over meanwhile.
         AuthenticationFailed: the provider refuses the credentials.
+        ConfigurationError: they are not set.
 
     Effects:
         Paid requests, at most one per job and attempt; raw answers in the lake; ledger rows.
@@ -182,14 +182,19 @@ async def transcribe(
     Safe to repeat: yes. Intent is durable before each paid request, and what an earlier run left
     behind is reconciled before anything is sent again.
     """
-    limits = tools.limits[provider]
+    limits, ledger = tools.limits[provider], tools.ledger
+    if not publishing.is_routed(tools, provider):
+        due = ledger.list_due_partitions(tools.now())
+        if not any(p.sent_count for p in due if (p.day, p.provider) == (day, provider)):
+            return RunReport()
+        ledger = ledger.close_all_gates("no_route")
     with hold_partition(tools, day, provider, limits.lease_s) as lease:
         if lease is None:
             return None
-        client = tools.make_provider[provider]()
+        client = publishing.open_provider(tools, provider)
         try:
             run = PartitionRun(
-                ledger=tools.ledger,
+                ledger=ledger,
                 provider=client,
                 audio=tools.audio,
                 lake=tools.lake,
@@ -214,7 +219,8 @@ def write(tools: Tools, day: str, provider: str, *, is_rebuild: bool = False) ->
         tools: The ledger and the lake.
         day: Partition day.
         provider: Partition provider.
-        is_rebuild: Make the partition's files anew from all its raw answers; nothing is paid.
+        is_rebuild: Make the partition's files anew from all its raw answers; nothing is paid. Where
+            an answer cannot be read (again), the rows that it gave before stay.
 
     Returns:
         What was written; None while another worker holds the partition.
@@ -239,16 +245,20 @@ def _write(tools: Tools, lease: Lease, *, is_rebuild: bool) -> Written:
     if not attempts:
         return Written(0, {})
     files = publishing.find_files(tools, lease.day, lease.provider, TRANSCRIPT_TABLES)
-    bad: list[tuple[Attempt, NormaliseError]] = []
+    bad: dict[str, tuple[Attempt, NormaliseError]] = {}
     good: list[tuple[Attempt, dict[str, Any]]] = []
     unknown: set[str] = set()
     batches = publishing.normalise(tools, lease.provider, attempts, good, bad, unknown)
-    ids = frozenset() if is_rebuild else frozenset(a.recording_id for a in attempts)
     rows = publishing.replace_files(
-        tools, files, batches, ids, leases=[lease], is_rebuild=is_rebuild
+        tools,
+        files,
+        batches,
+        replaced_ids=frozenset() if is_rebuild else frozenset(a.recording_id for a in attempts),
+        kept_ids=bad.keys() if is_rebuild else None,
+        leases=[lease],
     )
-    publishing.record_published(tools, lease, good, bad)
-    causes = [(attempt.recording_id, f"{error.path}: {error.found}") for attempt, error in bad]
+    publishing.record_published(tools, lease, good, bad.values())
+    causes = [(named, f"{error.path}: {error.found}") for named, (_, error) in bad.items()]
     return Written(len(good), rows, causes, sorted(unknown))
 
 
@@ -265,19 +275,9 @@ def write_catalogue(tools: Tools, day: str) -> dict[str, int]:
     recordings = [_typed(row) for row in tools.ledger.read_recordings(day)]
     jobs = [_typed(row) for row in tools.ledger.read_jobs(day)]
     batch = {"recordings": build_rows(RECORDINGS, recordings), "jobs": build_rows(JOBS, jobs)}
-    ids = frozenset(str(row["recording_id"]) for row in recordings)
-    rows = publishing.replace_files(tools, files, [batch], ids, is_rebuild=True)
+    rows = publishing.replace_files(tools, files, [batch], kept_ids=frozenset())
     tools.ledger.record_publication(day, fingerprint)
     return rows
-
-
-def count_rows(tools: Tools, day: str, provider: str) -> dict[str, int]:
-    """Return the row count of each transcript table in one partition."""
-    counts = {}
-    for table in TRANSCRIPT_TABLES:
-        key = make_table_key(table.name, day, provider)
-        counts[table.name] = parquet.count_rows(tools.lake.get(key)) if tools.lake.find(key) else 0
-    return counts
 
 
 @contextmanager

@@ -7,24 +7,30 @@ too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import wraps
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import zstandard
 
 from transcription_pipeline.domain.job import Attempt, AttemptState
 from transcription_pipeline.domain.transcript import Transcript
-from transcription_pipeline.errors import LeaseLost, NormaliseError, ObjectChanged, ObjectNotFound
+from transcription_pipeline.errors import (
+    ConfigurationError,
+    LeaseLost,
+    NormaliseError,
+    ObjectChanged,
+    ObjectNotFound,
+)
 from transcription_pipeline.ledger.changes import Lease, Move
 from transcription_pipeline.normalise import NORMALISERS, find_unknown_fields
 from transcription_pipeline.providers.base import Provider
 from transcription_pipeline.storage.layout import make_table_key
 from transcription_pipeline.storage.objects import ABSENT
+from transcription_pipeline.storage.staging import open_staging
+from transcription_pipeline.tables import parquet
 from transcription_pipeline.tables.build import build_tables
 from transcription_pipeline.tables.parquet import Batch, merge_partition
 from transcription_pipeline.tables.schema import TRANSCRIPT_TABLES, TableSchema
@@ -51,23 +57,40 @@ class TableFile:
     """``ABSENT`` where there is none yet."""
 
 
+def is_routed(tools: Tools, provider: str) -> bool:
+    """Say whether some route names a provider, so that it may be sent something new."""
+    return any(provider in (*route.providers, *route.fallback) for route in tools.routes)
+
+
+def open_provider(tools: Tools, provider: str) -> Provider:
+    """Return a client; the caller closes it. Raises ``ConfigurationError`` without credentials."""
+    try:
+        return tools.make_provider[provider]()
+    except ConfigurationError as error:
+        if is_routed(tools, provider):
+            raise
+        why = f"what {provider} was sent waits for it, though no route names {provider} any more"
+        raise ConfigurationError(*(f"{problem}: {why}" for problem in error.problems)) from None
+
+
 def normalise(
     tools: Tools,
     provider: str,
     attempts: Sequence[Attempt],
     good: list[tuple[Attempt, dict[str, Any]]],
-    bad: list[tuple[Attempt, NormaliseError]],
+    bad: dict[str, tuple[Attempt, NormaliseError]],
     unknown: set[str],
 ) -> Iterator[Batch]:
     """Yield tables, batch by batch, in order of recording; sort the attempts into good and bad.
 
+    Before a batch comes, ``bad`` has every recording up to its end that could not be read.
     Fields we do not know are looked for in the first answer of each batch and added to ``unknown``:
     in every answer that would cost a quarter of the reading, and news is in all answers alike.
     """
     newest = {attempt.recording_id: attempt for attempt in attempts}  # a later job replaces
     listed = [newest[recording_id] for recording_id in sorted(newest)]
     jobs = tools.ledger.find_options([attempt.job_id for attempt in listed])
-    client = tools.make_provider[provider]()
+    client = open_provider(tools, provider)
     for start in range(0, len(listed), DOCUMENTS_PER_BATCH):
         batch: list[tuple[dict[str, Any], Transcript]] = []
         for attempt in listed[start : start + DOCUMENTS_PER_BATCH]:
@@ -75,7 +98,7 @@ def normalise(
                 body = read_raw(tools, attempt.provider, attempt.raw_key)
                 transcript = NORMALISERS[provider](body)
             except NormaliseError as error:
-                bad.append((attempt, error))
+                bad[attempt.recording_id] = (attempt, error)
                 continue
             header = _header(tools, client, attempt, transcript, jobs[attempt.job_id])
             good.append((attempt, header))
@@ -141,12 +164,15 @@ def replace_files(
     tools: Tools,
     files: Sequence[TableFile],
     batches: Iterable[Batch],
-    replaced_ids: frozenset[str],
     *,
+    replaced_ids: frozenset[str] = frozenset(),
+    kept_ids: Collection[str] | None = None,
     leases: Sequence[Lease] = (),
-    is_rebuild: bool,
 ) -> dict[str, int]:
-    """Merge batches into a partition's files, or make them anew; return the rows of each table.
+    """Merge batches into a partition's files; return the rows of each table.
+
+    Old rows stay but those of ``replaced_ids``, or only those of ``kept_ids``; see
+    ``merge_partition``.
 
     A file is replaced only while every lease is ours and it is the version that was found: whoever
     slept past its lease loses what it made, not what another published meanwhile. The lease alone
@@ -157,16 +183,15 @@ def replace_files(
         LeaseLost: another worker took a partition over.
         ObjectChanged: another writer replaced a file.
     """
-    old = {}
-    if not is_rebuild:
-        old = {file.table.name: tools.lake.get(file.key) for file in files if file.etag != ABSENT}
-    with TemporaryDirectory(prefix="tables-", dir=tools.lake.make_staging_folder()) as folder:
+    old = {f.table.name: partial(tools.lake.get, f.key) for f in files if f.etag != ABSENT}
+    with open_staging(tools.lake) as folder:
         merged = merge_partition(
             old,
             _renewing(tools, leases, batches),
             tables=[file.table for file in files],
             replaced_ids=replaced_ids,
-            folder=Path(folder),
+            kept_ids=kept_ids,
+            folder=folder,
         )
         for file in files:
             renew(tools, leases)
@@ -204,19 +229,36 @@ def repeats_if_changed(step: Callable[_P, _T]) -> Callable[_P, _T]:
 def remove_rows(tools: Tools, lease: Lease, recording_id: str, *, leases: Sequence[Lease]) -> None:
     """Write a partition's files anew without one recording, while all of ``leases`` are ours."""
     files = find_files(tools, lease.day, lease.provider, TRANSCRIPT_TABLES)
-    replace_files(tools, files, [], frozenset({recording_id}), leases=leases, is_rebuild=False)
+    replace_files(tools, files, [], replaced_ids=frozenset({recording_id}), leases=leases)
+
+
+def count_rows(tools: Tools, day: str, provider: str) -> dict[str, int]:
+    """Return the row count of each transcript table in one partition."""
+    counts = {}
+    for table in TRANSCRIPT_TABLES:
+        key = make_table_key(table.name, day, provider)
+        counts[table.name] = parquet.count_rows(tools.lake.get(key)) if tools.lake.find(key) else 0
+    return counts
 
 
 def record_published(
     tools: Tools,
     lease: Lease,
     good: Sequence[tuple[Attempt, dict[str, Any]]],
-    bad: Sequence[tuple[Attempt, NormaliseError]],
+    bad: Iterable[tuple[Attempt, NormaliseError]],
 ) -> None:
-    """Move what was stored to ``published``, with its cost, or to ``bad_result``."""
+    """Move what was stored to ``published``, with its cost, or to ``bad_result``.
+
+    What was a ``bad_result`` and can be read by now is stored first: its rows stand in the tables.
+    """
     at = tools.now()
     money = ("cost_micros", "currency", "cost_source", "billed_ms")
     moves = [
+        Move(attempt.attempt_id, attempt.job_id, _S.BAD_RESULT, _S.STORED, at)
+        for attempt, _ in good
+        if attempt.state is _S.BAD_RESULT
+    ]
+    moves += [
         Move(
             attempt.attempt_id,
             attempt.job_id,
@@ -226,7 +268,7 @@ def record_published(
             values={"published_at": at, **{name: header[name] for name in money}},
         )
         for attempt, header in good
-        if attempt.state is _S.STORED
+        if attempt.state is not _S.PUBLISHED
     ]
     moves += [
         Move(

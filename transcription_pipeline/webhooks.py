@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from transcription_pipeline.errors import LedgerError, WebhookRefused
+from transcription_pipeline.errors import ConfigurationError, LedgerError, WebhookRefused
 from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline.providers.webhooks import READERS, Arrival
 
@@ -92,8 +92,14 @@ def serve(
     *,
     say: Callable[[str], object],
 ) -> None:
-    """Receive until SIGTERM or SIGINT; ``say`` is told the address once it can be reached."""
-    listener = socket.create_server((host, port))
+    """Receive until SIGTERM or SIGINT; ``say`` is told the address once it can be reached.
+
+    Raises ``ConfigurationError`` where host and port cannot be listened at.
+    """
+    try:
+        listener = socket.create_server((host, port))
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(f"--host {host} --port {port}: {error}") from None
     say(f"webhooks of {', '.join(secrets)} are taken at http://{host}:{listener.getsockname()[1]}")
     app = Receiver(ledger, secrets).make_app()
     # No access log: one of the paths is a secret.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -55,16 +55,57 @@ def test_keys_are_taken_out(
         assert key not in told
 
 
-def test_an_error_with_a_key_in_it_is_told_without_it(heard: io.StringIO) -> None:
-    """Tracebacks repeat the text of errors; such a one is cut to its text, made safe."""
+def _fail() -> None:
+    raise ValueError(f"no answer from {SIGNED}")
+
+
+def _fail_by_cause() -> None:
     try:
-        raise ValueError(f"no answer from {SIGNED}")
+        _fail()
+    except ValueError as error:
+        raise RuntimeError("gave up") from error
+
+
+def _fail_meanwhile() -> None:
+    try:
+        _fail()
     except ValueError:
+        raise RuntimeError("could not even tidy up")  # noqa: B904 - the context is the point
+
+
+def _fail_in_a_group() -> None:
+    errors: list[Exception] = []
+    for step in (_fail, _fail_by_cause):
+        try:
+            step()
+        except (ValueError, RuntimeError) as error:
+            errors.append(error)
+    raise ExceptionGroup("two of them", [errors[0], ExceptionGroup("within", errors[1:])])
+
+
+@pytest.mark.parametrize("step", [_fail, _fail_by_cause, _fail_meanwhile, _fail_in_a_group])
+def test_an_error_with_a_key_in_it_is_told_without_it(
+    heard: io.StringIO, step: Callable[[], None]
+) -> None:
+    """Wherever a traceback repeats the text of an error; all else of it is left."""
+    try:
+        step()
+    except (ValueError, RuntimeError, ExceptionGroup):
         LOUD.exception("request failed")
-    assert (
-        "request failed: no answer from https://b.s3.amazonaws.com/in/a.wav?…" in heard.getvalue()
-    )
-    assert "0123abcd" not in heard.getvalue()
+    told = heard.getvalue()
+    assert told.startswith("request failed\n")
+    assert "ValueError: no answer from https://b.s3.amazonaws.com/in/a.wav?…" in told
+    assert f"in {step.__name__}" in told
+    assert "0123abcd" not in told
+
+
+@pytest.mark.usefixtures("heard")
+def test_an_error_without_a_key_stays_an_error() -> None:
+    """Whoever listens gets it as it is, not only its text."""
+    error = ValueError("no answer")
+    told = (ValueError, error, None)
+    record = LOUD.makeRecord(LOUD.name, logging.ERROR, __file__, 1, "failed", (), told)
+    assert record.exc_info == told
 
 
 @pytest.mark.parametrize("message", ["12 of 30 done", "is it well? yes", "abc", "a=b?c"])

@@ -182,10 +182,31 @@ def test_a_budget_that_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         build_routes(load(tmp_path, text))
     assert caught.value.problems == (
-        "routes.0.per_day.assemblyai: assemblyai counts in USD, the budget in SYNAPSES",
-        "budgets.aitronos.per_day: aitronos counts in SYNAPSES, the budget in USD",
+        "routes.0.per_day.assemblyai: assemblyai counts in USD, this is in SYNAPSES",
+        "budgets.aitronos.per_day: aitronos counts in SYNAPSES, this is in USD",
         "budgets.local.per_day: local costs nothing",
     )
     fine = '[[routes]]\nproviders = ["aitronos"]\nper_day = {aitronos = "500 SYNAPSES"}\n'
     (route,) = build_routes(load(tmp_path, fine))
     assert route.caps_micros == {"aitronos": 500_000_000}
+
+
+@pytest.mark.parametrize(
+    ("provider", "wrong", "right"),
+    [
+        ("assemblyai", "EUR", "USD"),
+        ("scriptivox", "SYNAPSES", "USD"),
+        ("plaud", "EUR", "USD"),
+        ("aitronos", "USD", "SYNAPSES"),
+    ],
+)
+def test_an_agreed_price_is_in_the_providers_currency(
+    tmp_path: Path, provider: str, wrong: str, right: str
+) -> None:
+    """Another one is never taken for it: budgets would be counted in nothing that exists."""
+    text = f'{ROUTE}[providers.{provider}]\nprice_per_hour = "0.19 %s"\n'
+    with pytest.raises(ConfigurationError) as caught:
+        build_routes(load(tmp_path, text % wrong))
+    place = f"providers.{provider}.price_per_hour"
+    assert caught.value.problems == (f"{place}: {provider} counts in {right}, this is in {wrong}",)
+    build_routes(load(tmp_path, text % right))

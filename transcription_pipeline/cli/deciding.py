@@ -60,7 +60,6 @@ def resolve(
         console.print(
             f"{job['key']} at {job['provider']}: {job['attempt_state']}, {job['state']}; "
             "the next run goes on",
-            markup=False,
         )
     return OK
 
@@ -152,6 +151,6 @@ def erase(recording: str, yes: bool, by: str, as_json: bool) -> int:
             f"{len(done.tables)} partitions, {len(done.confirmed)} copies at providers"
         )
         for copy in done.unconfirmed:
-            complaints.print(f"not confirmed: {copy}", style="red", markup=False)
-        console.print(f"the audio itself is yours to delete: {found['key']}", markup=False)
+            complaints.print(f"not confirmed: {copy}", style="red")
+        console.print(f"the audio itself is yours to delete: {found['key']}")
     return SOMETHING_FAILED if done.unconfirmed else OK

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 import click
+from rich.text import Text
 
 from transcription_pipeline.cli.output import (
     OK,
@@ -58,8 +59,8 @@ def doctor(as_json: bool) -> int:
         print_json([{"check": w, "ok": ok, "found": found} for w, ok, found in findings])
     else:
         for what, is_well, found in findings:
-            mark = "[green]ok [/green]" if is_well else "[red]bad[/red]"
-            console.print(mark, f"{what}: {found}".replace("[", r"\["))
+            mark = Text("ok ", "green") if is_well else Text("bad", "red")
+            console.print(mark, f"{what}: {found}")
     return OK if all(is_well for _, is_well, _ in findings) else SOMETHING_FAILED
 
 

@@ -30,6 +30,7 @@ from transcription_pipeline.cli.output import (
 from transcription_pipeline.cli.tools import open_tools
 from transcription_pipeline.cli.working import exit_code_of, find_closed_gates, print_status
 from transcription_pipeline.composition import REGISTRY, build_lake, build_provider_factories
+from transcription_pipeline.domain.job import JobState
 from transcription_pipeline.errors import NormaliseError, TranscriptionPipelineError
 from transcription_pipeline.normalise import find_unknown_fields
 from transcription_pipeline.providers.base import Cost
@@ -56,7 +57,7 @@ def status(as_json: bool) -> int:
 
 @click.command()
 @click.option("--day", help="Only this day, YYYY-MM-DD.")
-@click.option("--state", help="Only this state: in_progress, published, failed, held, quarantined.")
+@click.option("--state", type=click.Choice([s.value for s in JobState]), help="Only this state.")
 @json_option
 @reports_errors
 def jobs(day: str | None, state: str | None, as_json: bool) -> int:
@@ -76,8 +77,8 @@ def jobs(day: str | None, state: str | None, as_json: bool) -> int:
             told = (
                 f"{row['key']} at {row['provider']}{sent_at}{cost}: {row['detail'] or row['cause']}"
             )
-            console.print(told, markup=False, soft_wrap=True)
-            console.print(f"  {command}", markup=False, soft_wrap=True)
+            console.print(told, soft_wrap=True)
+            console.print(f"  {command}", soft_wrap=True)
     return OK
 
 
@@ -118,8 +119,7 @@ def compare(recording: str, as_json: bool) -> int:
         found = find_one(tools, recording)
         if found is None:
             return SOMETHING_FAILED
-        views = open_views(tools.lake, endpoint_url=settings.storage.endpoint_url)
-        with views:
+        with open_views(tools.lake, **_find_s3(settings)) as views:
             told = compare_transcripts(views, found["recording_id"])
     if as_json:
         print_json({"recording_id": found["recording_id"], "key": found["key"], **asdict(told)})
@@ -146,8 +146,7 @@ def compare(recording: str, as_json: bool) -> int:
 def query(sql: str, as_json: bool) -> int:
     """Run SQL over the tables with DuckDB."""
     settings = Settings.load()
-    connection = open_views(build_lake(settings), endpoint_url=settings.storage.endpoint_url)
-    with connection:
+    with open_views(build_lake(settings), **_find_s3(settings)) as connection:
         answer = run_query(connection, sql)
     if as_json:
         print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
@@ -206,6 +205,10 @@ def cost(as_json: bool) -> int:
     return OK
 
 
+def _find_s3(settings: Settings) -> dict[str, str]:
+    return {"endpoint_url": settings.storage.endpoint_url, "region": settings.storage.region}
+
+
 def _find_credit(settings: Settings) -> dict[str, Cost | None]:
     """Ask the providers that tell; None where the answer did not come."""
     found: dict[str, Cost | None] = {}
@@ -234,7 +237,7 @@ def find_one(tools: Tools, named: str) -> dict[str, Any] | None:
     found = tools.ledger.find_recordings(named)
     if len(found) == 1:
         return found[0]
-    complaints.print(f"{len(found) or 'no'} recordings match {named!r}", markup=False)
+    complaints.print(f"{len(found) or 'no'} recordings match {named!r}")
     return None
 
 

@@ -25,8 +25,9 @@ from transcription_pipeline.errors import (
 )
 
 OK, SOMETHING_FAILED, USAGE = 0, 1, 2
-console = Console(highlight=False)
-complaints = Console(stderr=True, highlight=False)
+# Keys, transcripts and causes are anybody's: "[/b]" or ":phone:" in them are only text.
+console = Console(highlight=False, markup=False, emoji=False)
+complaints = Console(stderr=True, highlight=False, markup=False, emoji=False)
 P = ParamSpec("P")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
@@ -41,13 +42,13 @@ def reports_errors(command: Callable[P, int | None]) -> Callable[P, None]:
             code = command(*args, **kwargs) or OK
         except ConfigurationError as error:
             for problem in error.problems:
-                complaints.print(f"configuration: {problem}", style="red", markup=False)
+                complaints.print(f"configuration: {problem}", style="red")
             code = USAGE
         except QueryError as error:
-            complaints.print(str(error), style="red", markup=False)
+            complaints.print(str(error), style="red")
             code = USAGE
         except TranscriptionPipelineError as error:
-            complaints.print(f"{type(error).__name__}: {error}", style="red", markup=False)
+            complaints.print(f"{type(error).__name__}: {error}", style="red")
             code = SOMETHING_FAILED
         except KeyboardInterrupt:
             complaints.print("interrupted; nothing is lost, run it again to go on", style="yellow")
@@ -89,7 +90,7 @@ def _cell(value: Any) -> str:
         value = f"{value:.4g}"
     if isinstance(value, datetime):
         value = f"{value:%Y-%m-%d %H:%M:%S}"
-    return str(value).replace("[", r"\[")
+    return str(value)
 
 
 def _plain(value: Any) -> Any:

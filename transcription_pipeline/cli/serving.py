@@ -22,10 +22,12 @@ from transcription_pipeline.errors import ConfigurationError
 from transcription_pipeline.providers.webhooks import READERS
 from transcription_pipeline.settings import Settings
 
+PORT = click.IntRange(0, 65_535)
+
 
 @click.command()
 @click.argument("provider")
-@click.option("--port", default=0, show_default=True, help="0 takes any free port.")
+@click.option("--port", type=PORT, default=0, show_default=True, help="0 takes any free port.")
 @click.option(
     "--state", type=click.Path(path_type=Path), help="Keep jobs and invoice in this file."
 )
@@ -57,7 +59,7 @@ def emulate(
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=19520, show_default=True, help="0 takes any free port.")
+@click.option("--port", type=PORT, default=19520, show_default=True, help="0 takes any free port.")
 @reports_errors
 def webhooks(host: str, port: int) -> int:
     """Receive webhooks until interrupted: each is kept, and its job is looked at at once.

@@ -5,7 +5,6 @@ Each is a call into ``pipeline.py`` and a report of what it did.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from typing import Any
 
@@ -14,6 +13,7 @@ import uvloop
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from transcription_pipeline import pipeline
+from transcription_pipeline.cli.carrying import carry_until_quiet, write_catalogues
 from transcription_pipeline.cli.output import (
     OK,
     SOMETHING_FAILED,
@@ -25,15 +25,10 @@ from transcription_pipeline.cli.output import (
     reports_errors,
 )
 from transcription_pipeline.cli.tools import open_tools
-from transcription_pipeline.engine import RunReport
-from transcription_pipeline.errors import AuthenticationFailed
-from transcription_pipeline.pipeline import Written
+from transcription_pipeline.errors import ConfigurationError
+from transcription_pipeline.publishing import is_routed
 from transcription_pipeline.tools import Tools
 
-PARTITIONS_AT_ONCE = 4
-LEASES_S = 90.0
-"""How long a run waits for partitions that other workers hold."""
-LOOK_AGAIN_S = 2.0
 CLOSED_GATES = {
     "auth": "it refused the credentials (see `tp doctor`)",
     "funds": "the account is out of funds (see `tp doctor`)",
@@ -49,9 +44,9 @@ def run(as_json: bool) -> int:
     with open_tools() as tools:
         found = pipeline.discover(tools)
         with _progress(as_json) as progress:
-            uvloop.run(_carry_until_quiet(tools, progress))
-        for day in tools.ledger.list_stale_days():
-            pipeline.write_catalogue(tools, day)
+            troubles = uvloop.run(carry_until_quiet(tools, progress))
+        if not any(trouble.is_everybodys for trouble in troubles):
+            troubles += write_catalogues(tools)
         status, gates = tools.ledger.count_states(), find_closed_gates(tools)
     if as_json:
         print_json({"seen": found.seen, "new": found.new, "unrouted": found.unrouted, **status})
@@ -60,7 +55,15 @@ def run(as_json: bool) -> int:
         print_status(status)
     for gate in gates:
         complaints.print(gate, style="red")
-    return SOMETHING_FAILED if gates else exit_code_of(status)
+    wrong: list[str] = []
+    for trouble in troubles:
+        if isinstance(trouble.error, ConfigurationError):
+            wrong += trouble.error.problems
+        else:
+            complaints.print(str(trouble), style="red", soft_wrap=True)
+    if wrong:
+        raise ConfigurationError(*dict.fromkeys(wrong))
+    return SOMETHING_FAILED if gates or troubles else exit_code_of(status)
 
 
 @click.command()
@@ -115,6 +118,7 @@ def rebuild(as_json: bool) -> int:
     """Write every table anew from the raw answers; nothing is paid."""
     totals: Counter[str] = Counter()
     busy: list[str] = []
+    bad: list[dict[str, str]] = []
     with open_tools() as tools:
         for day, provider in tools.ledger.list_partitions():
             written = pipeline.write(tools, day, provider, is_rebuild=True)
@@ -122,15 +126,22 @@ def rebuild(as_json: bool) -> int:
                 busy.append(f"{day}/{provider}")
             else:
                 totals.update(written.rows)
+                bad += [
+                    {"recording_id": recording_id, "provider": provider, "cause": cause}
+                    for recording_id, cause in written.bad_results
+                ]
         for day in {day for day, _ in tools.ledger.list_partitions()}:
             totals.update(pipeline.write_catalogue(tools, day))
     if as_json:
-        print_json(totals)
+        print_json({**totals, "bad_results": bad})
     else:
         print_table(["table", "rows"], totals.items())
     for partition in busy:
         complaints.print(f"{partition} is at work elsewhere; rebuild again later", style="red")
-    return SOMETHING_FAILED if busy else OK
+    for one in bad:
+        told = f"{one['recording_id']} at {one['provider']} could not be read again: {one['cause']}"
+        complaints.print(told, style="red", soft_wrap=True)
+    return SOMETHING_FAILED if busy or bad else OK
 
 
 def print_status(status: dict[str, Any]) -> None:
@@ -161,58 +172,6 @@ def exit_code_of(status: dict[str, Any]) -> int:
     return SOMETHING_FAILED if bad else OK
 
 
-async def _carry_until_quiet(tools: Tools, progress: Progress) -> None:
-    """Carry what is due; a provider that refuses our key hurts no other one."""
-    at_once = asyncio.Semaphore(PARTITIONS_AT_ONCE)
-    patience_s = LEASES_S
-    refused: set[str] = set()
-
-    async def carry(day: str, provider: str) -> bool | None:
-        try:
-            async with at_once:
-                return await _carry(tools, day, provider, progress)
-        except AuthenticationFailed:  # its gate is closed, and says so in the end
-            refused.add(provider)
-            return False
-
-    while partitions := [p for p in pipeline.list_due(tools) if p.provider not in refused]:
-        done = await asyncio.gather(*(carry(p.day, p.provider) for p in partitions))
-        if any(done):
-            continue
-        if patience_s <= 0 or None not in done:
-            return
-        # Another worker holds a partition; if it died elsewhere its lease lapses.
-        await asyncio.sleep(LOOK_AGAIN_S)
-        patience_s -= LOOK_AGAIN_S
-
-
-async def _carry(tools: Tools, day: str, provider: str, progress: Progress) -> bool | None:
-    """Transcribe and write one partition; False: nothing to do now, None: another worker has it."""
-    task = progress.add_task(f"{provider} {day}", total=None)
-    watching: asyncio.Task[None] | None = None
-
-    def follow(report: RunReport) -> None:
-        nonlocal watching
-        watching = asyncio.create_task(_follow(report, progress, task))
-
-    try:
-        report = await pipeline.transcribe(tools, day, provider, on_start=follow)
-    finally:
-        if watching:
-            watching.cancel()
-    written: Written | None = await asyncio.to_thread(pipeline.write, tools, day, provider)
-    progress.update(task, total=1, completed=1)
-    if report is None or written is None:
-        return None
-    return report.has_progress or written.published > 0
-
-
-async def _follow(report: RunReport, progress: Progress, task: Any) -> None:
-    while True:
-        progress.update(task, total=report.due or None, completed=report.settled_count)
-        await asyncio.sleep(0.2)
-
-
 def _progress(as_json: bool) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
@@ -228,6 +187,8 @@ def _progress(as_json: bool) -> Progress:
 def _price_due(tools: Tools) -> list[dict[str, Any]]:
     rows = []
     for partition in pipeline.list_due(tools):
+        if not is_routed(tools, partition.provider):
+            continue  # it is sent nothing new
         client = tools.make_provider[partition.provider]()
         work = tools.ledger.list_work(partition.day, partition.provider, tools.now())
         unsent = [item for item in work if item.attempt is None]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import dagster as dg
 import uvloop
 
-from transcription_pipeline import pipeline
+from transcription_pipeline import pipeline, publishing
 from transcription_pipeline.composition import REGISTRY
 from transcription_pipeline.defs.checks import check_asset, make_check_specs
 from transcription_pipeline.defs.failures import as_failures
@@ -119,7 +119,7 @@ def _build_tables(settings: Settings, partitions: Partitions) -> dg.AssetsDefini
         day, provider = read_key(context.partition_key)
         with as_failures(), open_tools(settings, context.resources, providers=REGISTRY) as tools:
             written = pipeline.write(tools, day, provider)
-            rows = pipeline.count_rows(tools, day, provider)
+            rows = publishing.count_rows(tools, day, provider)
             states = describe_states(tools.ledger.read_jobs(day, provider=provider))
             states["published_now"] = written.published if written else 0
             states["bad_results"] = len(written.bad_results) if written else 0

@@ -6,6 +6,8 @@ partition; the ledger, not Dagster, knows each of them.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -18,6 +20,22 @@ class Partitions:
 
     days: dg.DailyPartitionsDefinition
     days_and_providers: dg.MultiPartitionsDefinition
+
+    def find_days(self, days: Iterable[str], log: logging.Logger) -> set[str]:
+        """Return those of ``days`` for which runs can be asked; tell ``log`` what to do about others.
+
+        One request for a day that Dagster does not have would cost all requests of its tick.
+        """
+        wanted = set(days)
+        known = {day for day in wanted if self.days.has_partition_key(day)}
+        for day in sorted(wanted - known):
+            log.warning(
+                "%s is outside the partitions, %s to today, so that no run is asked for: carry it "
+                "with `tp run`; an earlier day also by setting partitions.start to it, and a reload",
+                day,
+                f"{self.days.start:%Y-%m-%d}",
+            )
+        return known
 
 
 def build_partitions(start: date, providers: tuple[str, ...]) -> Partitions:

@@ -1,18 +1,21 @@
 """Dagster resources: settings in Dagster's shape, plain objects out.
 
 What belongs here: one resource per outside, each with a method that returns an object that knows no
-Dagster. Secrets are given by name (``EnvVar``), so the UI shows the name and never the value.
+Dagster. Secrets are given by name (``EnvVar``), so the UI shows the name and never the value; what
+may hold one beside other things is not given to Dagster at all.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from dagster_aws.s3 import S3Resource
 
-from transcription_pipeline.composition import REGISTRY, build_limits, build_routes
+from transcription_pipeline.composition import REGISTRY, build_limits, build_routes, open_ledger
+from transcription_pipeline.errors import ConfigurationError
 from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline.provider_settings import ProviderSettings
 from transcription_pipeline.providers.base import Provider
@@ -24,16 +27,19 @@ from transcription_pipeline.storage.s3 import S3ObjectStore, open_s3_client
 from transcription_pipeline.tools import Tools
 
 
-class LedgerResource(dg.ConfigurableResource[Ledger]):
-    """The ledger's database."""
+@dataclass(frozen=True, repr=False)
+class LedgerResource:
+    """The ledger's database.
 
-    url: str
-    key: str = ""
-    """Seals what is kept of open requests; empty: a file beside SQLite."""
+    A plain object: its URL may hold a password, and Dagster keeps the configuration of its own kind of
+    resources in every snapshot, which its UI shows to whoever asks.
+    """
+
+    settings: Settings
 
     def open(self) -> Ledger:
         """Open it; the caller closes it."""
-        return Ledger.open(self.url, key=self.key or None)
+        return open_ledger(self.settings)
 
 
 class AudioBucketResource(dg.ConfigurableResource[S3ObjectStore]):
@@ -72,10 +78,15 @@ class ProviderResource(dg.ConfigurableResource[Provider]):
     account: dict[str, Any]
     """Its section of the settings."""
     secrets: dict[str, str]
-    """Its credentials, each an ``EnvVar``."""
+    """Its credentials, each an ``EnvVar``, so far as there are any."""
 
     def open(self) -> Provider:
-        """Return a client; the caller closes it."""
+        """Return a client; the caller closes it. Raises ``ConfigurationError`` without credentials."""
+        missing = [
+            name.upper() for name in REGISTRY[self.provider].secrets if name not in self.secrets
+        ]
+        if missing:
+            raise ConfigurationError(*(f"{name} is not set" for name in missing))
         section = ProviderSettings.model_fields[self.provider].annotation
         return REGISTRY[self.provider].open(section(**self.account), self.secrets)  # type: ignore[misc]
 
@@ -85,12 +96,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     storage = settings.storage
     s3 = S3Resource(endpoint_url=storage.endpoint_url or None, region_name=storage.region)
     return {
-        "ledger": LedgerResource(
-            url=settings.ledger.url,
-            key=dg.EnvVar("TRANSCRIPTION_LEDGER_KEY")
-            if settings.secrets.transcription_ledger_key
-            else "",
-        ),
+        "ledger": LedgerResource(settings),
         "audio_bucket": AudioBucketResource(uri=storage.audio, s3=s3),
         "lake": LakeResource(uri=storage.lake, s3=s3),
         **{name: _describe_provider(settings, name) for name in REGISTRY},
@@ -98,19 +104,18 @@ def build_resources(settings: Settings) -> dict[str, Any]:
 
 
 def _describe_provider(settings: Settings, name: str) -> ProviderResource:
-    # An unset variable stops a run; so it is only asked for where a route needs it.
-    is_wanted = name in settings.enabled_providers
+    # An unset variable stops every run; so it is only asked for where a route needs it. One that is
+    # set is asked for in any case: a provider without a route may have what was sent to it before.
+    entry = REGISTRY[name]
+    needed = entry.secrets if name in settings.enabled_providers else ()
+    named = (*entry.secrets, *entry.optional_secrets)
     return ProviderResource(
         provider=name,
         account=getattr(settings.providers, name).model_dump(mode="json", exclude_none=True),
         secrets={
-            secret: dg.EnvVar(secret.upper()) if is_wanted else ""
-            for secret in REGISTRY[name].secrets
-        }
-        | {
             secret: dg.EnvVar(secret.upper())
-            for secret in REGISTRY[name].optional_secrets
-            if is_wanted and getattr(settings.secrets, secret)
+            for secret in named
+            if secret in needed or getattr(settings.secrets, secret)
         },
     )
 

@@ -7,16 +7,14 @@ import dagster as dg
 
 from transcription_pipeline.defs.asset_jobs import TRANSCRIBE
 from transcription_pipeline.defs.failures import as_failures
-from transcription_pipeline.defs.partitions import make_key
+from transcription_pipeline.defs.partitions import Partitions, make_key
 from transcription_pipeline.defs.resources import LedgerResource
-from transcription_pipeline.settings import Settings
 
 SETTLED_DAYS = 3
 
 
-def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+def build_schedules(partitions: Partitions) -> list[dg.ScheduleDefinition]:
     """Build the schedules."""
-    del settings
 
     @dg.schedule(
         job_name=TRANSCRIBE,
@@ -26,21 +24,23 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         description="Runs recent partitions again: late files, due retries, and their checks.",
     )
     def settle_daily(
-        context: dg.ScheduleEvaluationContext, ledger: LedgerResource
+        context: dg.ScheduleEvaluationContext, ledger: dg.ResourceParam[LedgerResource]
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         since = (context.scheduled_execution_time - timedelta(days=SETTLED_DAYS)).date()
         with as_failures():
             opened = ledger.open()
-            partitions = opened.list_partitions()
+            found = opened.list_partitions()
             held = opened.read_jobs(state="held")
             opened.close()
         for job in held:
             named = (job["recording_id"], job["provider"], job["cause"])
             context.log.warning("held: recording %s at %s: %s", *named)
-        recent = [(day, provider) for day, provider in partitions if day >= since.isoformat()]
-        if not recent:
+        recent = [(day, provider) for day, provider in found if day >= since.isoformat()]
+        days = partitions.find_days((day for day, _ in recent), context.log)
+        if not days:
             yield dg.SkipReason("no recordings in the last days")
-        for day, provider in recent:
-            yield dg.RunRequest(partition_key=make_key(day, provider))
+        for key in (make_key(*where) for where in recent if where[0] in days):
+            # Dagster takes several requests of one tick only with keys that tell them apart.
+            yield dg.RunRequest(run_key=f"{since}|{key}", partition_key=key)
 
     return [settle_daily]

@@ -11,8 +11,6 @@ import threading
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import zstandard
 
@@ -23,6 +21,7 @@ from transcription_pipeline.ledger.changes import Change, Saw
 from transcription_pipeline.ledger.rows import WorkItem
 from transcription_pipeline.providers.base import AudioDelivery, BringsFiles, Observation, Phase
 from transcription_pipeline.storage.layout import make_raw_key, make_side_file_key
+from transcription_pipeline.storage.staging import open_staging
 
 AT_ONCE = 16
 """Answers held in memory at a time."""
@@ -91,10 +90,9 @@ class Collecting:
         options = item.job.options
         if not isinstance(provider, BringsFiles) or not provider.has_files(options):
             return []
-        staging = await place.in_thread(place.lake.make_staging_folder)
         evidence: list[Change] = []
-        with TemporaryDirectory(prefix="files-", dir=staging) as folder:
-            for file in await provider.fetch_files(job_id, options, Path(folder)):
+        with open_staging(place.lake) as folder:
+            for file in await provider.fetch_files(job_id, options, folder):
                 key = None
                 if file.path is not None:
                     ids = (attempt.provider, attempt.recording_id, attempt.attempt_id)

@@ -37,7 +37,7 @@ def open_engine(url: str) -> Engine:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter repeats what follows a ":" in a password
         raise ConfigurationError("ledger.url: not a database URL") from None
     backend = parsed.get_backend_name()
     if backend == "sqlite":
@@ -69,7 +69,10 @@ def open_engine(url: str) -> Engine:
 def _open_sqlite(database: str) -> Engine:
     if database and database != ":memory:":
         folder = Path(database).resolve().parent
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LedgerError(f"the ledger's folder {folder}: {error.strerror}") from None
         kind = _filesystem_of(folder)
         if kind in _NETWORK_FILESYSTEMS:
             # SQLite's write-ahead log needs shared memory of one host (sqlite.org/wal.html).

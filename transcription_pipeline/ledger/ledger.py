@@ -8,6 +8,7 @@ in ``reading.py`` and ``overview.py``, whose methods this class inherits. All me
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -64,13 +65,20 @@ class Ledger(LedgerDecisions):
         """Close all connections."""
         self._engine.dispose()
 
+    def close_all_gates(self, reason: str) -> Ledger:
+        """Return the same ledger for a worker that is to send nothing new; it closes with this one."""
+        ledger = copy(self)
+        ledger.gate = reason
+        return ledger
+
     def record_recordings(
         self, found: Iterable[tuple[AudioObject, Wishes]], *, first_day: date, at: datetime
     ) -> int:
         """Remember recordings and the jobs their routes want; return how many were new.
 
         A recording × provider that has a job keeps it, whatever its options: a changed
-        configuration never pays twice by itself. Recordings from before ``first_day`` belong to it.
+        configuration never pays twice by itself. Recordings from before ``first_day`` belong to it,
+        those from after ``at``, which another clock may write, to its day.
 
         Safe to repeat: yes, by the identity of recordings and jobs.
         """
@@ -81,7 +89,7 @@ class Ledger(LedgerDecisions):
             recording_id = audio.recording_id
             if recording_id in rows:
                 continue
-            day = max(audio.day, first_day).isoformat()
+            day = max(min(audio.day, at.date()), first_day).isoformat()
             rows[recording_id] = {
                 "recording_id": recording_id,
                 "bucket": audio.bucket,

@@ -49,12 +49,16 @@ class Partition:
     day: str
     provider: str
     due_count: int
+    sent_count: int
+    """Of these, jobs with a request that was sent, or may have been."""
 
 
 class LedgerReading(LedgerOverview):
     """The questions."""
 
     seal: Seal
+    gate: str | None = None
+    """Why whoever uses this ledger sends nothing paid to any provider; None: see ``find_gate``."""
 
     def find_known_recordings(self, ids: Sequence[str]) -> set[str]:
         """Return those of ``ids`` that the ledger has."""
@@ -73,8 +77,11 @@ class LedgerReading(LedgerOverview):
         seen = []
         if is_fresh is not None:
             seen = [_j.attempt_count == 0 if is_fresh else _j.attempt_count > 0]
+        unsent = [state.value for state in (*DEAD_STATES, AttemptState.INTENT)]
+        sent = (_a.job_id == _j.job_id) & _a.state.not_in(unsent)  # one per job at most
         query = (
-            select(_j.day, _j.provider, func.count())
+            select(_j.day, _j.provider, func.count(), func.count(_a.attempt_id))
+            .select_from(schema.jobs.outerjoin(schema.attempts, sent))
             .where(_j.state == JobState.IN_PROGRESS.value, _is_due(at), *seen)
             .group_by(_j.day, _j.provider)
             .order_by(_j.day, _j.provider)
@@ -224,6 +231,8 @@ class LedgerReading(LedgerOverview):
 
     def find_gate(self, provider: str, at: datetime) -> str | None:
         """Return why the provider gets no paid request now; None when it may."""
+        if self.gate:
+            return self.gate
         c = schema.gates.c
         query = select(c.reason).where(c.provider == provider, c.until_at > to_text(at))
         with self._read() as connection:

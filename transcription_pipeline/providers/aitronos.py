@@ -21,7 +21,6 @@ import msgspec
 
 from transcription_pipeline.domain.job import Attempt
 from transcription_pipeline.errors import (
-    ConfigurationError,
     JobUnknown,
     ProviderError,
     ProviderUnavailable,
@@ -72,7 +71,15 @@ from transcription_pipeline.providers.http import ProviderHttp
 from transcription_pipeline.providers.transport import Patience
 from transcription_pipeline.providers.webhooks import AITRONOS_EVENTS, make_aitronos_token
 
-__all__ = ["NAME", "OPTIONS", "SECRETS", "AitronosProvider", "find_problems", "open_provider"]
+__all__ = [
+    "CURRENCY",
+    "NAME",
+    "OPTIONS",
+    "SECRETS",
+    "AitronosProvider",
+    "find_problems",
+    "open_provider",
+]
 
 SECRETS = ("aitronos_api_key", "aitronos_organization_id")
 OPTIONAL_SECRETS = ("transcription_webhook_secret",)
@@ -107,6 +114,7 @@ class AitronosProvider(Exports):
         patience: Patience | None = None,
     ) -> None:
         self.region: str | None = None
+        self.account: str | None = None
         # No limit of size, length or concurrency is documented. The list is no way to look at jobs:
         # only a get asks the machine behind the service ("Get transcription").
         self.capabilities = Capabilities(
@@ -278,8 +286,6 @@ def find_form(account: AitronosSettings) -> tuple[frozenset[str], FindProblems]:
 def open_provider(account: AitronosSettings, secrets: Mapping[str, str]) -> Provider:
     """Return a client of the configured account and form; nothing is contacted yet."""
     price = account.price_per_hour
-    if price is not None and price.currency != CURRENCY:
-        raise ConfigurationError(f"providers.aitronos.price_per_hour must be in {CURRENCY}")
     common: dict[str, Any] = {
         "base_url": account.base_url or BASE_URL,
         "requests_per_s": account.requests_per_s,

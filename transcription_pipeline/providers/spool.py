@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
 
+from transcription_pipeline.errors import UnexpectedResponse
 from transcription_pipeline.providers.base import Audio
 
 # Names in the spool are made of attempt ids; anything else could name a file outside it.
@@ -29,14 +30,21 @@ _SCRAP_AGE_S = 24 * 3600
 class Spool:
     """One folder; it is made when the first thing is put into it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, provider: str) -> None:
         self._folder = folder
+        self._provider = provider
         self._is_swept = False
 
     def path_of(self, attempt_id: str, extension: str = ".json") -> Path:
-        """Return where an attempt's answer lies, if there is one; ``ValueError`` for an odd id."""
+        """Return where an attempt's answer lies, if there is one.
+
+        Raises:
+            UnexpectedResponse: An id that no attempt has, as a person may have typed it.
+        """
         if not _SAFE_ID.fullmatch(attempt_id):
-            raise ValueError(f"not an attempt id: {attempt_id!r}")
+            raise UnexpectedResponse(
+                f"not an attempt id: {attempt_id!r}", provider=self._provider, operation="spool"
+            )
         return self._folder / f"{attempt_id}{extension}"
 
     @asynccontextmanager

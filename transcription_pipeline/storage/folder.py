@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from transcription_pipeline.errors import ObjectChanged, ObjectNotFound, StorageUnavailable
 from transcription_pipeline.storage.objects import ABSENT, ListPage, StoredObject
+from transcription_pipeline.storage.staging import LOCK, sweep
 
 _CHUNK_BYTES = 1 << 20
 
@@ -83,9 +84,10 @@ class FolderStore:
         return etag
 
     def make_staging_folder(self) -> Path | None:
-        """Return the folder for unfinished files, on the lake's own file system."""
+        """Return the folder for unfinished files, on the lake's own file system, swept at first."""
         if not self._has_staging:
             self._staging.mkdir(parents=True, exist_ok=True)
+            sweep(self._staging)
             self._has_staging = True
         return self._staging
 
@@ -119,7 +121,7 @@ class FolderStore:
         self.make_staging_folder()
         # No system call compares and renames: those who compare do so one at a time. The lock ends
         # with the file, so also with the process.
-        with (self._staging / "lock").open("a") as lock:
+        with (self._staging / LOCK).open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if etag != (_make_etag(target.stat()) if target.exists() else ABSENT):
                 raise ObjectChanged("another version", key=key)

@@ -8,7 +8,7 @@ files in place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,21 +26,24 @@ Batch = dict[str, pa.Table]
 
 
 def merge_partition(
-    old_files: Mapping[str, bytes],
+    old_files: Mapping[str, Callable[[], bytes]],
     batches: Iterable[Batch],
     *,
     tables: Iterable[TableSchema],
-    replaced_ids: frozenset[str],
+    replaced_ids: frozenset[str] = frozenset(),
+    kept_ids: Collection[str] | None = None,
     folder: Path,
     row_group_rows: int = ROW_GROUP_ROWS,
 ) -> dict[str, tuple[Path, int]]:
     """Merge new rows with a partition's old files into new ones.
 
     Args:
-        old_files: Table name → bytes of its present file; absent tables start empty.
+        old_files: Table name → what reads its present file; absent tables start empty.
         batches: New rows, batch after batch in ascending order of recording.
         tables: Which tables the batches carry.
-        replaced_ids: Every recording in ``batches``: rows of these in the old files are dropped.
+        replaced_ids: Rows of these recordings in the old files are dropped: what ``batches`` bring.
+        kept_ids: Rows of these alone stay of the old files, which nobody reads while it is empty;
+            None: all. It may grow, before a batch comes, by what sorts up to the end of that batch.
         folder: Where the new files go.
         row_group_rows: Rows per row group; the same for every merge of a partition.
 
@@ -50,7 +53,8 @@ def merge_partition(
     Safe to repeat: yes, the same rows give the same bytes.
     """
     merges = [
-        _Merge(t, old_files.get(t.name), folder, replaced_ids, row_group_rows) for t in tables
+        _Merge(t, old_files.get(t.name), folder, replaced_ids, kept_ids, row_group_rows)
+        for t in tables
     ]
     for batch in batches:
         for merge in merges:
@@ -84,16 +88,18 @@ class _Merge:
     def __init__(
         self,
         table: TableSchema,
-        old: bytes | None,
+        old: Callable[[], bytes] | None,
         folder: Path,
         replaced_ids: frozenset[str],
+        kept_ids: Collection[str] | None,
         row_group_rows: int,
     ) -> None:
         self.table = table
         self._path = folder / f"{table.name}.parquet"
         self._replaced = pa.array(sorted(replaced_ids), pa.string())
+        self._kept_ids = kept_ids
         self._read_rows = min(_READ_ROWS, row_group_rows)
-        self._old = self._read_old(old) if old is not None else iter(())
+        self._old = self._read_old(old) if old else iter(())
         self._carry: pa.Table = table.arrow.empty_table()
         self._writer = _RowGroups(self._path, table, row_group_rows)
 
@@ -106,22 +112,30 @@ class _Merge:
 
     def finish(self) -> tuple[Path, int]:
         """Write what is left of the old rows; return the finished file and its row count."""
-        self._writer.write(self._carry)
-        for chunk in self._old:
-            self._writer.write(chunk)
+        if self._keeps_old():
+            self._writer.write(self._what_stays(self._carry))
+            for chunk in self._old:
+                self._writer.write(self._what_stays(chunk))
         return self._path, self._writer.close()
 
     def _old_up_to(self, last_id: str) -> pa.Table:
-        parts = [self._carry]
-        while parts[-1].num_rows == 0 or parts[-1].column("recording_id")[-1].as_py() <= last_id:
-            chunk = next(self._old, None)
-            if chunk is None:
-                break
-            parts.append(chunk)
-        rows = pa.concat_tables(parts)
-        is_before = pc.less_equal(rows.column("recording_id"), last_id)
-        self._carry = rows.filter(pc.invert(is_before))
-        return rows.filter(is_before)
+        parts: list[pa.Table] = [self.table.arrow.empty_table()]
+        chunk: pa.Table | None = self._carry if self._keeps_old() else None
+        while chunk is not None:
+            is_before = pc.less_equal(chunk.column("recording_id"), last_id)
+            parts.append(self._what_stays(chunk.filter(is_before)))
+            self._carry = chunk.filter(pc.invert(is_before))
+            chunk = None if self._carry.num_rows else next(self._old, None)
+        return pa.concat_tables(parts)
+
+    def _keeps_old(self) -> bool:
+        return self._kept_ids is None or len(self._kept_ids) > 0
+
+    def _what_stays(self, rows: pa.Table) -> pa.Table:
+        if self._kept_ids is None:
+            return rows
+        kept = pa.array(sorted(self._kept_ids), pa.string())
+        return rows.filter(pc.is_in(rows.column("recording_id"), kept))
 
     def _in_order(self, parts: list[pa.Table]) -> pa.Table:
         filled = [part for part in parts if part.num_rows]
@@ -132,8 +146,8 @@ class _Merge:
             pc.sort_indices(rows, [(name, "ascending") for name in self.table.sort_by])
         )
 
-    def _read_old(self, old: bytes) -> Iterator[pa.Table]:
-        file = pq.ParquetFile(pa.BufferReader(old))
+    def _read_old(self, old: Callable[[], bytes]) -> Iterator[pa.Table]:
+        file = pq.ParquetFile(pa.BufferReader(old()))
         for batch in file.iter_batches(batch_size=self._read_rows):
             rows = _complete(pa.Table.from_batches([batch]), self.table)
             keep = pc.invert(pc.is_in(rows.column("recording_id"), self._replaced))

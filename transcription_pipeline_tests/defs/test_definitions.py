@@ -8,7 +8,11 @@ import sys
 from pathlib import Path
 
 import dagster as dg
+import pytest
+from dagster._core.remote_representation.external_data import RepositorySnap
 
+from transcription_pipeline.definitions import build_definitions
+from transcription_pipeline.settings import Settings
 from transcription_pipeline.tables.schema import TABLES
 from transcription_pipeline_tests.world import REPOSITORY, SECRET, World
 
@@ -115,3 +119,18 @@ def test_secrets_reach_dagster_by_name(defs: dg.Definitions) -> None:
     """The resource carries the variable's name; the value is in no snapshot."""
     assert os.environ["ASSEMBLYAI_API_KEY"] == SECRET
     assert SECRET not in repr(defs.resources)
+
+
+def test_the_password_of_the_ledger_is_in_no_snapshot(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Dagster stores of the definitions, and shows without a login, opens no database."""
+    monkeypatch.setenv("TRANSCRIPTION__LEDGER__URL", f"postgresql://tp:{SECRET}@db.example/tp")
+    repository = build_definitions(Settings.load()).get_repository_def()
+    snapshots = [
+        dg.serialize_value(RepositorySnap.from_def(repository)),
+        *(dg.serialize_value(job.get_job_snapshot()) for job in repository.get_all_jobs()),
+    ]
+    for snapshot in snapshots:
+        assert str(world.folder / "lake") in snapshot, "a setting that is no secret is in it"
+        assert SECRET not in snapshot

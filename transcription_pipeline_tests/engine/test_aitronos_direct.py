@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from transcription_pipeline import decisions
 from transcription_pipeline.domain.route import Route
 from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline.providers.aitronos_direct import AitronosDirectProvider
@@ -71,6 +72,25 @@ def test_a_lost_answer_is_held_and_never_asked_for_again(scene: DirectScene, act
     scene.pass_time(24 * 3600)
     assert scene.run().due == 0
     assert scene.emulator.request_counts() == {"submit": 2}
+
+
+def test_a_name_that_no_answer_can_have_is_one_jobs_trouble(scene: DirectScene) -> None:
+    """A person named a job that cannot be: others go on, and a person is asked again."""
+    scene.put(["a.wav"])
+    scene.emulator.set_faults({"action": "drop_after", "operation": "submit", "nth": 1})
+    scene.run()
+    scene.pass_time(120)
+    scene.run()
+    attempt_id = scene.jobs()["a.wav"]["attempt_id"]
+    decisions.resolve(scene.tools, attempt_id, provider_job_id="../odd text", by="ada")
+    scene.put(["b.wav"], seconds=2.0)
+    assert scene.run().counts["stored"] == 1
+    assert scene.attempt_states() == {"a.wav": "accepted", "b.wav": "stored"}
+    scene.pass_time(7 * 24 * 3600)
+    scene.run()
+    job = scene.jobs()["a.wav"]
+    assert (job["state"], job["cause"]) == ("held", "unreadable_past_deadline")
+    assert "not an attempt id: '../odd text'" in job["detail"]
 
 
 @pytest.mark.parametrize("forgets", [False, True], ids=["accepted", "sending"])

@@ -14,8 +14,9 @@ from transcription_pipeline.analytics.views import open_views, run_query
 from transcription_pipeline.audio.probe import probe
 from transcription_pipeline.decisions import erase
 from transcription_pipeline.domain.route import Route
-from transcription_pipeline.pipeline import count_rows, write
+from transcription_pipeline.pipeline import write
 from transcription_pipeline.providers.transport import Patience
+from transcription_pipeline.publishing import count_rows
 from transcription_pipeline.storage.layout import make_table_key
 from transcription_pipeline_tests.engine.scene import PROVIDER, Scene
 

@@ -155,7 +155,10 @@ def test_a_ledger_of_the_future_is_refused(ledger_url: str) -> None:
         Ledger.open(ledger_url)
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://root:secret@localhost/x", ""])
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "mysql://root:secret@localhost/x", "", "postgresql://root:p@1:secret@localhost/x"],
+)
 def test_a_url_that_cannot_hold_a_ledger(url: str) -> None:
     """Another database, or none, is a configuration error that repeats no password."""
     with pytest.raises(ConfigurationError, match=r"ledger\.url") as caught:

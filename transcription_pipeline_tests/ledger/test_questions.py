@@ -122,7 +122,7 @@ def test_due_partitions_are_counted_and_ordered(ledger: Ledger) -> None:
     """Partitions come by day and provider, each with its number of due jobs."""
     next_day = make_audio(9, at=after(days=1))
     record(ledger, make_audio(0), make_audio(1), wishes={PROVIDER: {}, "local": {}})
-    record(ledger, next_day)
+    record(ledger, next_day, at=after(days=1))
     commit(ledger, *make_path(find_job_id(ledger, make_audio(0)), S.PUBLISHED))
     due = ledger.list_due_partitions(AT)
     assert [(p.day, p.provider, p.due_count) for p in due] == [
@@ -184,7 +184,8 @@ def test_a_change_with_an_older_instant_is_not_lost(ledger: Ledger) -> None:
 
 def test_each_day_has_its_own_fingerprint(ledger: Ledger) -> None:
     """Publishing one day leaves the others stale."""
-    record(ledger, make_audio(0), make_audio(1, at=after(days=1)))
+    record(ledger, make_audio(0))
+    record(ledger, make_audio(1, at=after(days=1)), at=after(days=1))
     _publish(ledger)
     assert ledger.list_stale_days() == ["2026-11-22"]
 

@@ -94,6 +94,12 @@ def test_old_recordings_belong_to_the_first_day(ledger: Ledger) -> None:
     assert [row["day"] for row in ledger.read_recordings()] == [FIRST_DAY.isoformat()]
 
 
+def test_recordings_from_the_future_belong_to_today(ledger: Ledger) -> None:
+    """A store whose clock is ahead puts no recording into a day that is not there yet."""
+    record(ledger, make_audio(0, at=AT + timedelta(days=3_000)))
+    assert [row["day"] for row in ledger.read_recordings()] == [DAY]
+
+
 def test_many_at_once(ledger: Ledger) -> None:
     """Thousands of objects in one call exceed no limit of the database."""
     audios = [make_audio(number) for number in range(3_000)]

@@ -9,9 +9,6 @@ import pytest
 
 from transcription_pipeline.composition import REGISTRY
 from transcription_pipeline.emulators.server import EmulatorServer
-from transcription_pipeline.errors import (
-    ConfigurationError,
-)
 from transcription_pipeline.provider_settings import AitronosSettings, Money
 from transcription_pipeline.providers.aitronos import open_provider
 from transcription_pipeline.providers.aitronos_options import find_problems, make_fields
@@ -174,11 +171,9 @@ def test_what_no_answer_carries_is_no_option() -> None:
     assert offered.isdisjoint({"sentiment", "entities", "highlights", "summary", "word_timestamps"})
 
 
-def test_a_price_is_in_synapses_or_refused() -> None:
-    """An agreed price replaces the list's; one in money is a mistake."""
+def test_an_agreed_price_replaces_the_lists() -> None:
+    """It is in synapses, like the list's."""
     secrets = {"aitronos_api_key": KEY, "aitronos_organization_id": "org_1"}
     half = AitronosSettings(price_per_hour=Money(micros=1_800_000_000, currency="SYNAPSES"))
     price = open_provider(half, secrets).price({}, 3_000)
     assert price == Cost(2_000_000, "SYNAPSES", 3_000)
-    with pytest.raises(ConfigurationError):
-        open_provider(AitronosSettings(price_per_hour=Money(micros=1, currency="USD")), secrets)

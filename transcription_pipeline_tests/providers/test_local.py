@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from transcription_pipeline.domain.job import Attempt, AttemptState
-from transcription_pipeline.errors import JobUnknown, StorageUnavailable
+from transcription_pipeline.errors import JobUnknown, StorageUnavailable, UnexpectedResponse
 from transcription_pipeline.normalise.local import normalise
 from transcription_pipeline.providers.base import (
     Audio,
@@ -237,7 +237,7 @@ def test_no_name_leads_out_of_the_spool(tmp_path: Path) -> None:
     """An id that is a path is refused before any file is touched."""
 
     async def scenario(provider: LocalProvider) -> None:
-        with pytest.raises(ValueError, match="not an attempt id"):
+        with pytest.raises(UnexpectedResponse, match="not an attempt id"):
             await provider.delete("../../etc/passwd")
 
     run(tmp_path, scenario)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -49,14 +51,20 @@ def make_batch(numbers: list[int], sizes: dict[int, int], version: int = 1) -> B
     )
 
 
-def merge(old: dict[str, bytes], batches: list[Batch], numbers: list[int]) -> dict[str, bytes]:
+def merge(
+    old: dict[str, bytes],
+    batches: Iterable[Batch],
+    numbers: list[int],
+    kept_ids: Collection[str] | None = None,
+) -> dict[str, bytes]:
     """Merge batches into old files and return the new ones."""
     with TemporaryDirectory() as folder:
         merged = merge_partition(
-            old,
+            {name: partial(_read, old, name) for name in old},
             batches,
             tables=TRANSCRIPT_TABLES,
             replaced_ids=frozenset(f"{n:032x}" for n in numbers),
+            kept_ids=kept_ids,
             folder=Path(folder),
             row_group_rows=GROUP,
         )
@@ -64,6 +72,10 @@ def merge(old: dict[str, bytes], batches: list[Batch], numbers: list[int]) -> di
         for name, (_, rows) in merged.items():
             assert rows == count_rows(files[name])
         return files
+
+
+def _read(files: dict[str, bytes], name: str) -> bytes:
+    return files[name]
 
 
 @st.composite
@@ -117,6 +129,36 @@ def test_replaced_recordings_leave_no_trace(
         version = "v1-" if number in again else "v2-"
         assert all(text.startswith(version) for text in texts.to_pylist())
         assert len(texts) == (sizes if number in again else other)[number]
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories(), st.data())
+def test_what_could_not_be_read_again_stays(
+    history: tuple[dict[int, int], list[list[list[int]]]], data: st.DataObject
+) -> None:
+    """Of the old files the kept rows alone stay, wherever they sort among the batches."""
+    sizes, _ = history
+    numbers = sorted(sizes)
+    lost = data.draw(st.lists(st.sampled_from(numbers), unique=True))
+    old = merge({}, [make_batch(numbers, sizes), make_batch([999], {999: 3})], numbers)
+    per_batch = data.draw(st.integers(1, 4))
+    kept: set[str] = set()
+
+    def read_again() -> Iterator[Batch]:
+        for start in range(0, len(numbers), per_batch):
+            batch = numbers[start : start + per_batch]
+            kept.update(f"{n:032x}" for n in batch if n in lost)
+            if good := [n for n in batch if n not in lost]:
+                yield make_batch(good, sizes)
+
+    assert merge(old, read_again(), [], kept) == merge({}, [make_batch(numbers, sizes)], numbers)
+
+
+def test_files_nothing_is_kept_of_are_not_read() -> None:
+    """Made anew from all answers, a partition costs no reading of what stood there before."""
+    damaged = {"words": b"not parquet"}
+    anew = merge(damaged, [make_batch([1], {1: 3})], [], kept_ids=set())
+    assert anew == merge({}, [make_batch([1], {1: 3})], [1])
 
 
 def test_rows_are_sorted_and_grouped() -> None:
