@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from transcription_pipeline.emulators.server import EmulatorServer
 from transcription_pipeline_tests.s3_servers import S3Server
+from transcription_pipeline_tests.warm_start import WIDTH, run_command
 
 REPOSITORY = Path(__file__).parent.parent
 SAMPLES = REPOSITORY / "samples"
@@ -63,17 +64,20 @@ class World:
 
     def tp(self, *arguments: str, code: int = 0, **changed: str) -> str:
         """Run a command, hold it to its exit code, return what it printed."""
-        process = self.start(*arguments, **changed)
-        out, err = process.communicate(timeout=240)
-        assert process.returncode == code, f"{arguments}: {process.returncode}\n{out}\n{err}"
+        out, err = self._run(arguments, code, changed)
         return out if code == 0 else out + err
 
     def json(self, *arguments: str, code: int = 0, **changed: str) -> Any:
         """Run a command with ``--json`` and decode its one document."""
-        process = self.start(*arguments, "--json", **changed)
-        out, err = process.communicate(timeout=240)
-        assert process.returncode == code, f"{arguments}: {process.returncode}\n{out}\n{err}"
-        return json.loads(out)
+        return json.loads(self._run((*arguments, "--json"), code, changed)[0])
+
+    def _run(
+        self, arguments: Sequence[str], code: int, changed: Mapping[str, str]
+    ) -> tuple[str, str]:
+        environment = {**self.environment, **changed}
+        ended, out, err = run_command(arguments, folder=self.folder, environment=environment)
+        assert ended == code, f"{arguments}: {ended}\n{out}\n{err}"
+        return out, err
 
 
 def make_environment(
@@ -92,7 +96,7 @@ def make_environment(
         "TRANSCRIPTION__PROVIDERS__ASSEMBLYAI__BASE_URL": emulator_url,
         "ASSEMBLYAI_API_KEY": SECRET,
         "PYTHONWARNINGS": "ignore",
-        "COLUMNS": "200",
+        "COLUMNS": WIDTH,
     }
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from transcription_pipeline import pipeline
+from transcription_pipeline.domain.route import Route
 from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline.storage.folder import FolderStore
 from transcription_pipeline.storage.layout import BucketAddress
@@ -24,7 +25,7 @@ def main(emulator_url: str, s3_url: str, bucket: str, folder: str, offset_s: str
         audio=S3ObjectStore(BucketAddress(bucket, ""), make_client=lambda: open_s3_client(s3_url)),
         audio_prefix="",
         lake=FolderStore(Path(folder) / "lake"),
-        routes=(),
+        routes=(Route(match="**", providers=(PROVIDER,)),),
         make_provider={PROVIDER: make_client(emulator_url, concurrency=12)},
         limits={PROVIDER: LIMITS},
         first_day=date(2026, 1, 1),
