@@ -72,7 +72,7 @@ def test_a_copy_made_while_requests_were_on_their_way(
     """What the copy was about to send, or has never heard of, may have been paid for since."""
     scene.put(["a.wav"])
     scene.emulator.set_faults({"operation": "submit", "action": "status", "status": 429})
-    scene.limit(window_s=0.5)
+    scene.limit(window_s=2.0)
     scene.run()
     assert scene.attempt_states() == {"a.wav": "intent"}
     scene.emulator.set_faults()

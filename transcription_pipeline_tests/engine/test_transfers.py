@@ -66,15 +66,17 @@ def test_an_upload_is_cut_by_whoever_stops_the_run(scene: Scene) -> None:
     """Nothing is paid for by then, so nobody waits for it."""
     scene.use(delivery=AudioDelivery.UPLOAD)
     scene.put(KEYS[:1])
-    scene.limit(window_s=0.5)
-    scene.emulator.set_faults({"operation": "upload", "action": "delay", "seconds": 20.0})
+    scene.limit(window_s=4.0)
+    scene.emulator.set_faults({"operation": "upload", "action": "delay", "seconds": 60.0})
 
     async def stop() -> None:
         run = asyncio.create_task(scene.transcribe())
         counts = scene.emulator.service.backstage.requests.counts
-        while not counts["upload"]:  # noqa: ASYNC110 - its events are another loop's
+        while not counts["upload"]:
+            assert not run.done()
             await asyncio.sleep(0.01)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(4.5)  # the window is over by then
+        assert not run.done()
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
