@@ -212,21 +212,23 @@ def test_a_version_that_changes_while_it_waits_its_turn_is_not_sent(
 ) -> None:
     """A URL delivers what lies there now: what was looked into a while ago is made sure of again."""
     monkeypatch.setattr(handing_over, "JUST_SEEN_S", 0.1)
-    scene.use(concurrency=1)  # two at the provider, the shortest waits
+    scene.use(concurrency=1)  # two at the provider, the third waits
     scene.emulator.configure(job_s=1.0)
-    for number, key in enumerate(["a.wav", "b.wav", "c.wav"]):
-        scene.put([key], seconds=9.0 - number)
+    scene.put(["a.wav", "b.wav", "c.wav"])
 
-    async def overwrite() -> None:
+    async def overwrite() -> str:
         run = asyncio.create_task(scene.transcribe())
         await wait_for_submits(scene, 2)
         await asyncio.sleep(0.2)
-        await asyncio.to_thread(scene.tools.audio.put, "c.wav", make_wav(5.0))
+        states = await asyncio.to_thread(scene.attempt_states)
+        (waiting,) = [key for key in scene.keys.values() if states.get(key) in (None, "intent")]
+        await asyncio.to_thread(scene.tools.audio.put, waiting, make_wav(5.0))
         await run
+        return waiting
 
-    asyncio.run(overwrite())
-    states = {key: (job["state"], job["cause"]) for key, job in scene.jobs().items()}
-    assert states["c.wav"] == ("failed", "source_gone")
+    overwritten = asyncio.run(overwrite())
+    job = scene.jobs()[overwritten]
+    assert (job["state"], job["cause"]) == ("failed", "source_gone")
     assert len(scene.emulator.invoice()) == 2
 
 
