@@ -55,9 +55,7 @@ def ours(answers: list[bytes], out: Path) -> int:
                 ]
             )
 
-    merged = merge_partition(
-        {}, batches(), tables=TRANSCRIPT_TABLES, replaced_ids=frozenset(), folder=out
-    )
+    merged = merge_partition({}, batches(), tables=TRANSCRIPT_TABLES, replaced_ids=(), folder=out)
     return merged["words"][1]
 
 

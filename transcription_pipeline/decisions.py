@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+
 from transcription_pipeline import pipeline
 from transcription_pipeline.domain.job import Attempt, AttemptState, JobState
 from transcription_pipeline.engine.claim import Claim
-from transcription_pipeline.errors import DecisionRefused, ProviderError
+from transcription_pipeline.errors import ConfigurationError, DecisionRefused, ProviderError
 from transcription_pipeline.ledger.changes import Change, Lease, Move, Saw
 from transcription_pipeline.pipeline import hold_partition
 from transcription_pipeline.publishing import WRITE_LEASE_S, remove_rows, renew
@@ -41,7 +43,7 @@ class Erased:
     confirmed: list[str] = field(default_factory=list)
     """Copies a provider says it deleted, ``provider/job``."""
     unconfirmed: list[str] = field(default_factory=list)
-    """Copies that may still be there, with the reason."""
+    """Copies at providers, and rows, that may still be there, with the reason."""
 
 
 def resolve(
@@ -162,20 +164,26 @@ def adopt(tools: Tools, *, by: str) -> int:
     pipeline.discover(tools)
     pipeline.fall_back(tools)
     is_copy = standing.claimed is not None and standing.claimed.ledger_id == standing.ours.ledger_id
-    since = ledger.find_last_transition() if is_copy else None
+    paid = {provider for _, provider in ledger.list_partitions() if not _is_free(tools, provider)}
+    # What a refused ledger goes on with, such as writing tables, moves none of this.
+    since = ledger.find_last_sent(paid) if is_copy else None
     ledger.record_adoption(since=since, by=by, at=tools.now())
     claim.take()
-    return sum(_count_unsent(tools, *partition) for partition in ledger.list_partitions())
+    ever = datetime.max.replace(tzinfo=UTC)
+    works = [
+        ledger.list_work(*where, ever) for where in ledger.list_partitions() if where[1] in paid
+    ]
+    items = [item for work in works for item in work]
+    return sum(item.attempt is None or item.attempt.state is _S.INTENT for item in items)
 
 
-def _count_unsent(tools: Tools, day: str, provider: str) -> int:
-    client = tools.make_provider[provider]()
-    is_free = client.capabilities.is_free
+def _is_free(tools: Tools, provider: str) -> bool:
+    try:
+        client = tools.make_provider[provider]()
+    except ConfigurationError:  # who wants a key is paid
+        return False
     asyncio.run(client.aclose())
-    work = (
-        [] if is_free else tools.ledger.list_work(day, provider, datetime.max.replace(tzinfo=UTC))
-    )
-    return sum(item.attempt is None or item.attempt.state is _S.INTENT for item in work)
+    return client.capabilities.is_free
 
 
 def erase(tools: Tools, recording_id: str, *, by: str) -> Erased:
@@ -212,8 +220,14 @@ def erase(tools: Tools, recording_id: str, *, by: str) -> Erased:
         asyncio.run(_delete_at_providers(tools, leases, attempts, done))
         _delete_in_lake(tools, attempts, done)
         for lease in leases:
-            remove_rows(tools, lease, recording_id, leases=leases)
-            done.tables.append(f"{lease.day}/{lease.provider}")
+            place = f"{lease.day}/{lease.provider}"
+            try:
+                remove_rows(tools, lease, recording_id, leases=leases)
+            except (pa.ArrowException, OSError) as error:  # Arrow's texts may repeat what it read
+                why = f"a file cannot be read or written: {type(error).__name__}"
+                done.unconfirmed.append(f"rows of {place}: {why}")
+            else:
+                done.tables.append(place)
     for day in sorted({job["day"] for job in jobs}):
         pipeline.write_catalogue(tools, day)
     return done
@@ -231,14 +245,15 @@ async def _delete_at_providers(
             continue
         renew(tools, leases)  # a provider may take minutes to answer
         copy = f"{attempt.provider}/{attempt.provider_job_id}"
-        client = tools.make_provider[attempt.provider]()
         try:
-            is_gone = await client.delete(attempt.provider_job_id)
+            client = tools.make_provider[attempt.provider]()
+            async with aclosing(client):
+                is_gone = await client.delete(attempt.provider_job_id)
             reason = "it has no way to delete, or did not confirm"
+        except ConfigurationError as error:
+            is_gone, reason = False, str(error)
         except ProviderError as error:
             is_gone, reason = False, type(error).__name__
-        finally:
-            await client.aclose()
         kind = "provider_copy_deleted" if is_gone else "provider_copy_unconfirmed"
         tools.ledger.commit([Saw(attempt.attempt_id, kind, tools.now())])
         if is_gone:

@@ -50,7 +50,7 @@ class Written:
     rows: Mapping[str, int]
     """Table name → rows of the partition's file; empty when nothing was written."""
     bad_results: Sequence[tuple[str, str]] = ()
-    """(recording_id, cause) of answers that could not be read; a rebuild keeps their old rows."""
+    """(recording_id, cause) of answers that could not be read; rows of them from before stay."""
     unknown_fields: Sequence[str] = ()
     """Names of fields that our reading of the provider's contract does not know, as sampled."""
 
@@ -215,12 +215,14 @@ async def transcribe(
 def write(tools: Tools, day: str, provider: str, *, is_rebuild: bool = False) -> Written | None:
     """Normalise the raw answers that are stored but not yet published, and write the tables.
 
+    Rows that no answer replaces stay, whether it cannot be read (again) or this ledger has none.
+    Those of erased recordings go.
+
     Args:
         tools: The ledger and the lake.
         day: Partition day.
         provider: Partition provider.
-        is_rebuild: Make the partition's files anew from all its raw answers; nothing is paid. Where
-            an answer cannot be read (again), the rows that it gave before stay.
+        is_rebuild: Make the rows of all its raw answers anew, not only of new ones; nothing is paid.
 
     Returns:
         What was written; None while another worker holds the partition.
@@ -248,15 +250,9 @@ def _write(tools: Tools, lease: Lease, *, is_rebuild: bool) -> Written:
     bad: dict[str, tuple[Attempt, NormaliseError]] = {}
     good: list[tuple[Attempt, dict[str, Any]]] = []
     unknown: set[str] = set()
-    batches = publishing.normalise(tools, lease.provider, attempts, good, bad, unknown)
-    rows = publishing.replace_files(
-        tools,
-        files,
-        batches,
-        replaced_ids=frozenset() if is_rebuild else frozenset(a.recording_id for a in attempts),
-        kept_ids=bad.keys() if is_rebuild else None,
-        leases=[lease],
-    )
+    replaced = tools.ledger.find_erased(lease.day)
+    batches = publishing.normalise(tools, lease.provider, attempts, good, bad, replaced, unknown)
+    rows = publishing.replace_files(tools, files, batches, replaced_ids=replaced, leases=[lease])
     publishing.record_published(tools, lease, good, bad.values())
     causes = [(named, f"{error.path}: {error.found}") for named, (_, error) in bad.items()]
     return Written(len(good), rows, causes, sorted(unknown))
@@ -275,7 +271,7 @@ def write_catalogue(tools: Tools, day: str) -> dict[str, int]:
     recordings = [_typed(row) for row in tools.ledger.read_recordings(day)]
     jobs = [_typed(row) for row in tools.ledger.read_jobs(day)]
     batch = {"recordings": build_rows(RECORDINGS, recordings), "jobs": build_rows(JOBS, jobs)}
-    rows = publishing.replace_files(tools, files, [batch], kept_ids=frozenset())
+    rows = publishing.replace_files(tools, files, [batch], replaced_ids=None)
     tools.ledger.record_publication(day, fingerprint)
     return rows
 

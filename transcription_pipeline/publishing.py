@@ -79,11 +79,12 @@ def normalise(
     attempts: Sequence[Attempt],
     good: list[tuple[Attempt, dict[str, Any]]],
     bad: dict[str, tuple[Attempt, NormaliseError]],
+    replaced_ids: set[str],
     unknown: set[str],
 ) -> Iterator[Batch]:
     """Yield tables, batch by batch, in order of recording; sort the attempts into good and bad.
 
-    Before a batch comes, ``bad`` has every recording up to its end that could not be read.
+    Before a batch comes, its recordings are added to ``replaced_ids``.
     Fields we do not know are looked for in the first answer of each batch and added to ``unknown``:
     in every answer that would cost a quarter of the reading, and news is in all answers alike.
     """
@@ -102,6 +103,7 @@ def normalise(
                 continue
             header = _header(tools, client, attempt, transcript, jobs[attempt.job_id])
             good.append((attempt, header))
+            replaced_ids.add(attempt.recording_id)
             if not batch:
                 unknown.update(find_unknown_fields(provider, body))
             batch.append((header, transcript))
@@ -165,14 +167,12 @@ def replace_files(
     files: Sequence[TableFile],
     batches: Iterable[Batch],
     *,
-    replaced_ids: frozenset[str] = frozenset(),
-    kept_ids: Collection[str] | None = None,
+    replaced_ids: Collection[str] | None,
     leases: Sequence[Lease] = (),
 ) -> dict[str, int]:
     """Merge batches into a partition's files; return the rows of each table.
 
-    Old rows stay but those of ``replaced_ids``, or only those of ``kept_ids``; see
-    ``merge_partition``.
+    Old rows stay but those of ``replaced_ids``, see ``merge_partition``; None: no old file is read.
 
     A file is replaced only while every lease is ours and it is the version that was found: whoever
     slept past its lease loses what it made, not what another published meanwhile. The lease alone
@@ -183,14 +183,14 @@ def replace_files(
         LeaseLost: another worker took a partition over.
         ObjectChanged: another writer replaced a file.
     """
-    old = {f.table.name: partial(tools.lake.get, f.key) for f in files if f.etag != ABSENT}
+    found = [file for file in files if file.etag != ABSENT and replaced_ids is not None]
+    old = {file.table.name: partial(tools.lake.get, file.key) for file in found}
     with open_staging(tools.lake) as folder:
         merged = merge_partition(
             old,
             _renewing(tools, leases, batches),
             tables=[file.table for file in files],
-            replaced_ids=replaced_ids,
-            kept_ids=kept_ids,
+            replaced_ids=() if replaced_ids is None else replaced_ids,
             folder=folder,
         )
         for file in files:
@@ -229,7 +229,7 @@ def repeats_if_changed(step: Callable[_P, _T]) -> Callable[_P, _T]:
 def remove_rows(tools: Tools, lease: Lease, recording_id: str, *, leases: Sequence[Lease]) -> None:
     """Write a partition's files anew without one recording, while all of ``leases`` are ours."""
     files = find_files(tools, lease.day, lease.provider, TRANSCRIPT_TABLES)
-    replace_files(tools, files, [], replaced_ids=frozenset({recording_id}), leases=leases)
+    replace_files(tools, files, [], replaced_ids={recording_id}, leases=leases)
 
 
 def count_rows(tools: Tools, day: str, provider: str) -> dict[str, int]:

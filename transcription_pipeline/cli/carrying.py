@@ -1,14 +1,16 @@
 """Carrying what is due to the tables, several partitions at once, until nothing moves.
 
-What belongs here: whose trouble is whose while ``tp run`` works. What does not: the steps
-(``pipeline.py``), and telling what came of them (``working.py``, the only caller).
+What belongs here: whose trouble is whose while ``tp run`` or ``tp rebuild`` works. What does not: the
+steps (``pipeline.py``), and telling what came of them (``working.py``, the only caller).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from rich.progress import Progress
@@ -33,6 +35,7 @@ _EVERYBODYS = (LedgerNotOurs, DiskFull, LedgerBusy)
 """Trouble of the lake, the machine or the ledger: no further partition is begun."""
 _FORESEEN = (TranscriptionPipelineError, pa.ArrowException, OSError)
 """What a partition may come to grief over; a broken table file is told in Arrow's words."""
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +85,28 @@ async def carry_until_quiet(tools: Tools, progress: Progress) -> list[Trouble]:
 
 def write_catalogues(tools: Tools) -> list[Trouble]:
     """Write the tables of the ledger anew for every day that changed."""
-    troubles = []
-    for day in tools.ledger.list_stale_days():
+    stale = [(day,) for day in tools.ledger.list_stale_days()]
+    return do_each(partial(pipeline.write_catalogue, tools), stale)[1]
+
+
+def do_each(
+    step: Callable[..., _T], places: Iterable[tuple[str, ...]]
+) -> tuple[list[tuple[tuple[str, ...], _T]], list[Trouble]]:
+    """Do a step for one place after another; the trouble of one hurts no other one.
+
+    Returns what came of each, and the troubles. After one that is everybody's no further place is
+    begun.
+    """
+    done: list[tuple[tuple[str, ...], _T]] = []
+    troubles: list[Trouble] = []
+    for place in places:
         try:
-            pipeline.write_catalogue(tools, day)
+            done.append((place, step(*place)))
         except _FORESEEN as error:
-            troubles.append(Trouble(day, error))
-    return troubles
+            troubles.append(Trouble("/".join(place), error))
+            if troubles[-1].is_everybodys:
+                break
+    return done, troubles
 
 
 class _Carrying:

@@ -32,6 +32,7 @@ from transcription_pipeline.cli.working import exit_code_of, find_closed_gates, 
 from transcription_pipeline.composition import REGISTRY, build_lake, build_provider_factories
 from transcription_pipeline.domain.job import JobState
 from transcription_pipeline.errors import NormaliseError, TranscriptionPipelineError
+from transcription_pipeline.ledger.reading import ADOPTED
 from transcription_pipeline.normalise import find_unknown_fields
 from transcription_pipeline.providers.base import Cost
 from transcription_pipeline.publishing import read_raw
@@ -71,7 +72,8 @@ def jobs(day: str | None, state: str | None, as_json: bool) -> int:
     print_table(shown, [[row[name] for name in shown] for row in rows])
     for row in rows:
         if command := _name_next_command(row):
-            sent_at = f", sent {row['sent_at'][:19]} UTC" if row["sent_at"] else ""
+            is_told = row["sent_at"] and row["cause"] != ADOPTED
+            sent_at = f", sent {row['sent_at'][:19]} UTC" if is_told else ""
             reserved = row["reserved_micros"]
             cost = f", about {reserved / 1e6:g} {row['currency']}" if reserved else ""
             told = (

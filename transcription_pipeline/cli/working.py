@@ -6,6 +6,7 @@ Each is a call into ``pipeline.py`` and a report of what it did.
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ import uvloop
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from transcription_pipeline import pipeline
-from transcription_pipeline.cli.carrying import carry_until_quiet, write_catalogues
+from transcription_pipeline.cli.carrying import carry_until_quiet, do_each, write_catalogues
 from transcription_pipeline.cli.output import (
     OK,
     SOMETHING_FAILED,
@@ -117,31 +118,36 @@ def plan(as_json: bool) -> int:
 def rebuild(as_json: bool) -> int:
     """Write every table anew from the raw answers; nothing is paid."""
     totals: Counter[str] = Counter()
-    busy: list[str] = []
     bad: list[dict[str, str]] = []
     with open_tools() as tools:
-        for day, provider in tools.ledger.list_partitions():
-            written = pipeline.write(tools, day, provider, is_rebuild=True)
-            if written is None:
-                busy.append(f"{day}/{provider}")
-            else:
-                totals.update(written.rows)
-                bad += [
-                    {"recording_id": recording_id, "provider": provider, "cause": cause}
-                    for recording_id, cause in written.bad_results
-                ]
-        for day in {day for day, _ in tools.ledger.list_partitions()}:
-            totals.update(pipeline.write_catalogue(tools, day))
+        partitions = tools.ledger.list_partitions()
+        done, troubles = do_each(partial(pipeline.write, tools, is_rebuild=True), partitions)
+        if not any(trouble.is_everybodys for trouble in troubles):
+            days = sorted({(day,) for day, _ in partitions})
+            catalogues, further = do_each(partial(pipeline.write_catalogue, tools), days)
+            troubles += further
+            for _, rows in catalogues:
+                totals.update(rows)
+    busy = ["/".join(place) for place, written in done if written is None]
+    for (_, provider), written in done:
+        if written is not None:
+            totals.update(written.rows)
+            bad += [
+                {"recording_id": recording_id, "provider": provider, "cause": cause}
+                for recording_id, cause in written.bad_results
+            ]
     if as_json:
         print_json({**totals, "bad_results": bad})
     else:
         print_table(["table", "rows"], totals.items())
+    for trouble in troubles:
+        complaints.print(str(trouble), style="red", soft_wrap=True)
     for partition in busy:
         complaints.print(f"{partition} is at work elsewhere; rebuild again later", style="red")
     for one in bad:
         told = f"{one['recording_id']} at {one['provider']} could not be read again: {one['cause']}"
         complaints.print(told, style="red", soft_wrap=True)
-    return SOMETHING_FAILED if busy or bad else OK
+    return SOMETHING_FAILED if troubles or busy or bad else OK
 
 
 def print_status(status: dict[str, Any]) -> None:

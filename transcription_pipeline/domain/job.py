@@ -145,7 +145,6 @@ class Attempt:
     region: str | None = None
     account: str | None = None
     """Tells the credential it was sent with from another; None where that makes no difference."""
-    created_at: datetime | None = None
     sent_at: datetime | None = None
     accepted_at: datetime | None = None
     completed_at: datetime | None = None

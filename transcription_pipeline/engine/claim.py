@@ -4,7 +4,8 @@ A claim in the lake names the ledger and its epoch. The epoch goes up, first in 
 the claim, before paid requests are sent and after the last of a run. So a second ledger finds
 another name there, and one that was restored from an older copy an epoch it never had; either may
 have been followed by payments it knows nothing of, and sends nothing until a person decides
-(``decisions.adopt``).
+(``decisions.adopt``). Beside the claim stands a mark for each account that was paid with: a list of
+another one proves nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from transcription_pipeline.errors import (
     StorageError,
 )
 from transcription_pipeline.ledger.ledger import Ledger
-from transcription_pipeline.storage.layout import CLAIM_KEY
+from transcription_pipeline.ledger.rows import Adoption
+from transcription_pipeline.storage.layout import ACCOUNTS_PREFIX, CLAIM_KEY
 from transcription_pipeline.storage.objects import ObjectStore
 
 EVERY_S = 5.0
@@ -63,11 +65,15 @@ class Standing:
 
 
 class Claim:
-    """The claim of one ledger on one lake."""
+    """The claim of one ledger on one lake.
 
-    def __init__(self, ledger: Ledger, lake: ObjectStore) -> None:
+    ``account`` is what paid requests are sent with, ``provider/name``; empty where none are.
+    """
+
+    def __init__(self, ledger: Ledger, lake: ObjectStore, account: str = "") -> None:
         self._ledger = ledger
         self._lake = lake
+        self._account = account
         self._lock = threading.Lock()
         self._raised_at: float | None = None
 
@@ -79,15 +85,16 @@ class Claim:
             claimed = None
         return Standing(Claimed(*self._ledger.read_identity()), claimed)
 
-    def hold(self) -> None:
+    def hold(self, adoption: Adoption | None = None) -> None:
         """Make sure, now and then, that the lake is ours, and leave a mark of it.
 
-        Raises ``LedgerNotOurs`` when it is not.
+        ``adoption`` is the last one that whoever sends knows of. Raises ``LedgerNotOurs`` when the
+        lake is not ours, or was adopted since.
         """
         with self._lock:
             is_fresh = self._raised_at and time.monotonic() - self._raised_at < EVERY_S
             if not is_fresh:
-                self._raise()
+                self._raise(adoption)
 
     def release(self) -> None:
         """Leave a last mark: a copy of the ledger that was made meanwhile is older than it.
@@ -96,7 +103,14 @@ class Claim:
         """
         with self._lock, suppress(StorageError, LedgerError):
             if self._raised_at is not None:
-                self._raise()
+                self._raise(self._ledger.find_adoption())
+
+    def find_other_accounts(self) -> list[str]:
+        """Return the provider's other accounts that something in this lake was paid with."""
+        prefix = ACCOUNTS_PREFIX + self._account.partition("/")[0] + "/"
+        keys = (stored.key for stored in self._lake.list_page(prefix).objects)
+        names = (key.removeprefix(ACCOUNTS_PREFIX) for key in keys)
+        return sorted(name for name in names if name != self._account)
 
     def take(self) -> None:
         """Claim the lake, whoever had it: a person decided so."""
@@ -105,16 +119,22 @@ class Claim:
         ours = Claimed(standing.ours.ledger_id, self._ledger.raise_epoch(at_least=seen + 1))
         self._lake.put(CLAIM_KEY, msgspec.json.encode(ours))
 
-    def _raise(self) -> None:
+    def _raise(self, adoption: Adoption | None) -> None:
         standing = self.look()
         if standing.objection:
             raise LedgerNotOurs(f"{standing.objection}; nothing is sent until `tp adopt`")
+        if self._ledger.find_adoption() != adoption:
+            raise LedgerNotOurs(
+                "the lake was adopted meanwhile; the next run looks up what was sent"
+            )
+        if self._account and self._raised_at is None:
+            self._lake.put(ACCOUNTS_PREFIX + self._account, b"")
         ours = Claimed(standing.ours.ledger_id, self._ledger.raise_epoch())
         try:
             self._lake.put(
                 CLAIM_KEY, msgspec.json.encode(ours), only_if_absent=standing.claimed is None
             )
         except ObjectChanged:
-            return self._raise()  # somebody else claimed it at this moment
+            return self._raise(adoption)  # somebody else claimed it at this moment
         self._raised_at = time.monotonic()
         return None

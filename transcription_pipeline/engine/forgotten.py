@@ -2,8 +2,8 @@
 
 A ledger that took a lake over does not know what was sent before: by another one, or by a newer copy
 of itself. Identities of attempts are derived, so a provider's list can be asked for the one that
-would be next; until its number is proved never to have been sent, no attempt of the job is. What
-became of it is found out in ``resuming.py``; ``partition_run.py`` is the only caller.
+would be next; until it is proved never to have been sent, no attempt of the job is. What became of
+it is found out in ``resuming.py``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from transcription_pipeline.engine.workplace import Workplace
 from transcription_pipeline.ledger.changes import Change, OpenAttempt, Saw
 from transcription_pipeline.ledger.reading import ADOPTED
 from transcription_pipeline.ledger.rows import WorkItem
+from transcription_pipeline.providers.base import AudioDelivery, Provider, Submission, Verdict
 
 SKEW = timedelta(minutes=10)
 """How far the bucket's clock and ours may lie apart."""
@@ -55,6 +56,39 @@ async def doubt(place: Workplace, item: WorkItem) -> WorkItem | None:
     sending = await place.move(attempt, _S.SENDING, *opening, seen, values=values)
     unclear = await place.move(sending, _S.AMBIGUOUS, cause=ADOPTED)
     return replace(item, attempt=unclear, attempt_count=attempt.number)
+
+
+async def judge(place: Workplace, attempt: Attempt, told: Submission) -> Submission:
+    """Say what a look at the provider means for an attempt that may be another ledger's.
+
+    That it is not there proves something only where nothing was paid with other accounts; and what
+    nobody can know is told as what it is, for when it was sent is not known either.
+    """
+    adoption = place.adoption
+    if adoption is None or told.verdict not in {Verdict.NEVER_ARRIVED, Verdict.CANNOT_KNOW}:
+        return told
+    if not await place.in_thread(place.ledger.find_first_seen, attempt.attempt_id, ADOPTED):
+        return told
+    why = told.cause  # its detail tells of the moment at which one of ours would have been sent
+    if told.verdict is Verdict.NEVER_ARRIVED:
+        others = await place.in_thread(place.claim.find_other_accounts)
+        if not others:
+            return told
+        why = f"not listed here, but the lake was also paid for with {', '.join(others)}"
+    first = f"{attempt.sent_at:%Y-%m-%d %H:%M}" if attempt.sent_at else "?"
+    detail = (
+        f"another ledger sent it, if anybody, between {first} and {adoption.at:%Y-%m-%d %H:%M} UTC"
+    )
+    return Submission(Verdict.CANNOT_KNOW, cause=ADOPTED, detail=f"{detail}: {why}")
+
+
+def name_account(provider: Provider) -> str:
+    """Name where paid requests of a provider go, and how, so far as its list depends on it."""
+    can = provider.capabilities
+    if can.is_free:
+        return ""
+    how = "url" if AudioDelivery.URL in can.deliveries else "upload"
+    return f"{provider.name}/{provider.region or '-'}.{provider.account or '-'}.{how}"
 
 
 def _make_attempt(item: WorkItem) -> Attempt:

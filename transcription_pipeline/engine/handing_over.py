@@ -28,7 +28,7 @@ from transcription_pipeline.storage.layout import is_rewritten_by_clients
 JUST_SEEN_S = 5.0
 """Bytes that were read so lately are taken for those that lie there."""
 TRYING = timedelta(days=3)
-"""Audio that a provider could not be handed for so long fails, unpaid; ``tp retry`` begins anew."""
+"""From the first failure to hand audio over to the one that ends it, unpaid; ``tp retry`` begins anew."""
 
 
 def goes_by_url(place: Workplace, recording: Recording) -> bool:
@@ -56,7 +56,7 @@ async def hand_over(place: Workplace, recording: Recording, attempt: Attempt) ->
     except AuthenticationFailed:
         raise
     except ProviderError as error:
-        if attempt.created_at is None or place.now() < attempt.created_at + TRYING:
+        if place.now() < await place.record_failure(attempt, "upload_failed") + TRYING:
             raise
         detail = redact(str(error))
         return Submission(Verdict.REJECTED, cause="upload_past_deadline", detail=detail)

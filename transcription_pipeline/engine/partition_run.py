@@ -21,7 +21,7 @@ from transcription_pipeline.domain.route import Route
 from transcription_pipeline.domain.wait_model import WaitModel
 from transcription_pipeline.engine.claim import Claim
 from transcription_pipeline.engine.collecting import Collecting
-from transcription_pipeline.engine.forgotten import doubt
+from transcription_pipeline.engine.forgotten import doubt, name_account
 from transcription_pipeline.engine.limits import RunLimits
 from transcription_pipeline.engine.preparing import Preparing
 from transcription_pipeline.engine.report import RunReport
@@ -70,7 +70,7 @@ class PartitionRun:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         find_route: Callable[[str], Route | None] = lambda _key: None,
     ) -> None:
-        claim = Claim(ledger, lake)
+        claim = Claim(ledger, lake, name_account(provider))
         folders = [folder for folder in (ledger.folder, lake.make_staging_folder()) if folder]
         self._place = Workplace(
             ledger, provider, audio, lake, lease, limits, now, claim, folders, find_route

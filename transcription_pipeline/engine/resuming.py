@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from transcription_pipeline.domain.job import Attempt, AttemptState
+from transcription_pipeline.engine.forgotten import judge
 from transcription_pipeline.engine.submitting import Submitting
 from transcription_pipeline.engine.workplace import Workplace
 from transcription_pipeline.errors import (
@@ -26,9 +27,10 @@ from transcription_pipeline.providers.answers import redact
 from transcription_pipeline.providers.base import Observation, Phase, Submission, Verdict
 
 OUTAGE = timedelta(days=1)
-"""A provider that does not answer for so long after a job's deadline leaves it to a person."""
+"""From the first look that fails past its time to the one that leaves the job to a person."""
 LOOKING = timedelta(days=3)
 """By then every provider's list has told, or never will: audio that was uploaded is gone."""
+_LOOK_FAILED = "look_failed"
 _S = AttemptState
 
 
@@ -54,7 +56,7 @@ class Resuming:
         if known:
             told = Submission(Verdict.ACCEPTED, known, cause="found_in_evidence")
         else:
-            told = await self._look_up(attempt)
+            told = await judge(place, attempt, await self._look_up(attempt))
         if told.verdict is Verdict.ACCEPTED:
             told = await self._check_owner(attempt, told)
         attempt = await self._submitting.record(item, attempt, told)
@@ -74,7 +76,8 @@ class Resuming:
             raise
         except (ProviderError, SealedOtherwise) as error:
             sent_at = attempt.sent_at or place.now()
-            if place.now() < max(attempt.url_expires_at or sent_at, sent_at + LOOKING) + OUTAGE:
+            limit = max(attempt.url_expires_at or sent_at, sent_at + LOOKING)
+            if not await self._is_away(attempt, limit):
                 raise
             cause = "unreadable_past_deadline"
             return Submission(Verdict.CANNOT_KNOW, cause=cause, detail=str(error))
@@ -107,10 +110,16 @@ class Resuming:
         except (UnexpectedResponse, RequestRejected) as error:
             await self._hold(attempt, "unreadable_past_deadline", str(error))
         except ProviderError as error:
-            is_over = place.now() >= (attempt.deadline_at or place.now()) + OUTAGE
-            if not (error.is_transient and is_over):
+            if not error.is_transient or not await self._is_away(attempt, attempt.deadline_at):
                 raise
             await self._hold(attempt, "unreachable_past_deadline", str(error))
+
+    async def _is_away(self, attempt: Attempt, since: datetime | None) -> bool:
+        """After a look that failed: say whether one did so a day ago already, ``since`` then."""
+        place = self._place
+        if since and place.now() < since:
+            return False
+        return place.now() >= await place.record_failure(attempt, _LOOK_FAILED, since) + OUTAGE
 
     async def _hold(self, attempt: Attempt, cause: str, detail: str) -> None:
         """Leave a job past its deadline to a person."""

@@ -207,7 +207,6 @@ class Submitting:
             provider=opening.provider,
             number=number,
             state=_S.INTENT,
-            created_at=opening.at,
         )
         return attempt, opening
 
@@ -218,7 +217,7 @@ class Submitting:
         try:
             audio = await hand_over(place, item.recording, attempt)
         except ProviderError:
-            if opening:  # for how long it is tried is counted from its first attempt
+            if opening:  # what failed is told of an attempt
                 await place.commit(*opening)
             raise
         if isinstance(audio, Submission):
@@ -236,7 +235,7 @@ class Submitting:
         place = self._place
         if not place.provider.capabilities.is_free:
             check_room(place.folders, place.limits.reserve_bytes)
-            await place.in_thread(place.claim.hold)
+            await place.in_thread(place.claim.hold, place.adoption)
         request = place.provider.make_request(attempt.attempt_id, audio, item.job.options)
         sent_at, life = place.now(), timedelta(seconds=place.limits.url_expires_s)
         url = audio.url

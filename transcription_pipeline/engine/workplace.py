@@ -21,7 +21,7 @@ from transcription_pipeline.engine.claim import Claim
 from transcription_pipeline.engine.limits import RunLimits
 from transcription_pipeline.engine.report import RunReport
 from transcription_pipeline.errors import LedgerBusy
-from transcription_pipeline.ledger.changes import Change, Lease, Move, Postpone
+from transcription_pipeline.ledger.changes import Change, Lease, Move, Postpone, Saw
 from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline.ledger.rows import Adoption, WorkItem
 from transcription_pipeline.providers.base import Provider
@@ -102,6 +102,20 @@ class Workplace:
         values: dict[str, Any] = details.get("values") or {}
         known = {name: value for name, value in values.items() if name in _ATTEMPT_FIELDS}
         return replace(attempt, state=to_state, **known)
+
+    async def record_failure(
+        self, attempt: Attempt, kind: str, since: datetime | None = None
+    ) -> datetime:
+        """Return when such a failure was first seen of an attempt, ``since`` then; if never, it is now.
+
+        How long nobody tried proves nothing: limits on failures are counted from here.
+        """
+        named = attempt.attempt_id, kind
+        first = await self.in_thread(self.ledger.find_first_seen, *named, since)
+        if first is None:
+            first = self.now()
+            await self.commit(Saw(*named, first))
+        return first
 
     def make_move(
         self,

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, func, literal, or_, select
 
 from transcription_pipeline.domain.job import JobState
+from transcription_pipeline.domain.recording import QuarantineReason
 from transcription_pipeline.ledger import schema
 from transcription_pipeline.ledger.database import in_our_words
-from transcription_pipeline.ledger.instants import from_text
+from transcription_pipeline.ledger.instants import from_text, to_text
 from transcription_pipeline.ledger.rows import Adoption
 
 FEW = 10
@@ -82,6 +84,13 @@ class LedgerOverview:
                 "quarantined": int(quarantined.scalar_one()),
                 "unaccounted": max(0, int(wanted.scalar_one()) - int(present.scalar_one())),
             }
+
+    def find_erased(self, day: str) -> set[str]:
+        """Return the recordings of a day that have a tombstone."""
+        erased = _r.quarantine_reason == QuarantineReason.ERASED.value
+        with self._read() as connection:
+            query = select(_r.recording_id).where(_r.day == day, erased)
+            return set(connection.execute(query).scalars())
 
     def list_stale_days(self) -> list[str]:
         """Return days whose catalogue tables are not what the ledger is now."""
@@ -171,6 +180,17 @@ class LedgerOverview:
             .order_by(e.evidence_id)
         )
         return self._rows(query)
+
+    def find_first_seen(
+        self, attempt_id: str, kind: str, since: datetime | None = None
+    ) -> datetime | None:
+        """Return when something of a kind was first seen of an attempt, ``since`` then; else None."""
+        e = schema.evidence.c
+        query = select(func.min(e.at)).where(e.attempt_id == attempt_id, e.kind == kind)
+        if since:
+            query = query.where(e.at >= to_text(since))
+        with self._read() as connection:
+            return from_text(connection.execute(query).scalar())
 
     def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
         with self._read() as connection:

@@ -6,7 +6,7 @@ What people and tables ask is in ``overview.py``. Every method is one short read
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -146,9 +146,9 @@ class LedgerReading(LedgerOverview):
         with self._read() as connection:
             return [to_attempt(row._mapping) for row in connection.execute(query)]
 
-    def find_last_transition(self) -> datetime | None:
-        """Return when an attempt last went from one state to another; None before the first."""
-        query = select(func.max(schema.transitions.c.at))
+    def find_last_sent(self, providers: Collection[str]) -> datetime | None:
+        """Return when an attempt was last sent to one of some providers; None before the first."""
+        query = select(func.max(_a.sent_at)).where(_a.provider.in_(providers))
         with self._read() as connection:
             return from_text(connection.execute(query).scalar())
 

@@ -15,7 +15,7 @@ from hashlib import sha256
 
 import msgspec
 
-from transcription_pipeline.domain.job import Attempt
+from transcription_pipeline.domain.job import Attempt, make_attempt_id
 from transcription_pipeline.errors import UnexpectedResponse
 from transcription_pipeline.providers.assemblyai_answers import (
     DELETED,
@@ -35,6 +35,8 @@ NEWEST_EVERY = 4
 """Surveys per look at the newest page while it brings nothing: jobs take longer than the surveys."""
 SKEW = timedelta(minutes=10)
 """How far the provider's clock and the time of one request may lie apart from ours."""
+LATER = 20
+"""More attempts than a job ever has."""
 FRESH = timedelta(seconds=30)
 """A reading this young need not be made again for a job that is not listed yet."""
 
@@ -64,9 +66,15 @@ class Reading:
             self.nameless.append(item)
 
     def find(self, attempt: Attempt) -> str | None:
-        """Return the id of the attempt's job, by the token or the hash of its audio URL."""
+        """Return the id of the attempt's job, by the token or the hash of its audio URL.
+
+        Later attempts are opened when an earlier one is over: one that is listed is another
+        ledger's, and pays for the same wish.
+        """
         by_digest = self.by_digest.get(attempt.audio_url_sha256 or "")
-        return self.by_token.get(attempt.attempt_id) or by_digest
+        tokens = (make_attempt_id(attempt.job_id, attempt.number + later) for later in range(LATER))
+        listed = (self.by_token[token] for token in tokens if token in self.by_token)
+        return by_digest or next(listed, None)
 
     def count_nameless(self, attempt: Attempt, until: datetime) -> int:
         """Count the jobs that may be the attempt's, for all the list says."""

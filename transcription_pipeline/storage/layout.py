@@ -13,6 +13,8 @@ from transcription_pipeline.errors import ConfigurationError
 
 CLAIM_KEY = "ledger/claim.json"
 """Which ledger pays for what is in this lake."""
+ACCOUNTS_PREFIX = "ledger/accounts/"
+"""With which accounts it was paid, an empty object each."""
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
 
 

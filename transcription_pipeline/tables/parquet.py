@@ -9,6 +9,7 @@ files in place.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,8 +31,7 @@ def merge_partition(
     batches: Iterable[Batch],
     *,
     tables: Iterable[TableSchema],
-    replaced_ids: frozenset[str] = frozenset(),
-    kept_ids: Collection[str] | None = None,
+    replaced_ids: Collection[str],
     folder: Path,
     row_group_rows: int = ROW_GROUP_ROWS,
 ) -> dict[str, tuple[Path, int]]:
@@ -41,9 +41,8 @@ def merge_partition(
         old_files: Table name → what reads its present file; absent tables start empty.
         batches: New rows, batch after batch in ascending order of recording.
         tables: Which tables the batches carry.
-        replaced_ids: Rows of these recordings in the old files are dropped: what ``batches`` bring.
-        kept_ids: Rows of these alone stay of the old files, which nobody reads while it is empty;
-            None: all. It may grow, before a batch comes, by what sorts up to the end of that batch.
+        replaced_ids: Rows of these recordings in the old files are dropped, among them what
+            ``batches`` bring. It may grow with each batch that comes, by what that one brings.
         folder: Where the new files go.
         row_group_rows: Rows per row group; the same for every merge of a partition.
 
@@ -53,8 +52,7 @@ def merge_partition(
     Safe to repeat: yes, the same rows give the same bytes.
     """
     merges = [
-        _Merge(t, old_files.get(t.name), folder, replaced_ids, kept_ids, row_group_rows)
-        for t in tables
+        _Merge(t, old_files.get(t.name), folder, replaced_ids, row_group_rows) for t in tables
     ]
     for batch in batches:
         for merge in merges:
@@ -82,6 +80,10 @@ def _complete(rows: pa.Table, table: TableSchema) -> pa.Table:
     return rows.select(table.arrow.names)
 
 
+def _drop(rows: pa.Table, recording_ids: pa.Array) -> pa.Table:
+    return rows.filter(pc.invert(pc.is_in(rows.column("recording_id"), recording_ids)))
+
+
 class _Merge:
     """Streams old and new rows of one table, in order, into a new file."""
 
@@ -90,14 +92,12 @@ class _Merge:
         table: TableSchema,
         old: Callable[[], bytes] | None,
         folder: Path,
-        replaced_ids: frozenset[str],
-        kept_ids: Collection[str] | None,
+        replaced_ids: Collection[str],
         row_group_rows: int,
     ) -> None:
         self.table = table
         self._path = folder / f"{table.name}.parquet"
-        self._replaced = pa.array(sorted(replaced_ids), pa.string())
-        self._kept_ids = kept_ids
+        self._replaced_ids = replaced_ids
         self._read_rows = min(_READ_ROWS, row_group_rows)
         self._old = self._read_old(old) if old else iter(())
         self._carry: pa.Table = table.arrow.empty_table()
@@ -112,30 +112,24 @@ class _Merge:
 
     def finish(self) -> tuple[Path, int]:
         """Write what is left of the old rows; return the finished file and its row count."""
-        if self._keeps_old():
-            self._writer.write(self._what_stays(self._carry))
-            for chunk in self._old:
-                self._writer.write(self._what_stays(chunk))
+        replaced = self._list_replaced()
+        for chunk in chain([self._carry], self._old):
+            self._writer.write(_drop(chunk, replaced))
         return self._path, self._writer.close()
 
     def _old_up_to(self, last_id: str) -> pa.Table:
         parts: list[pa.Table] = [self.table.arrow.empty_table()]
-        chunk: pa.Table | None = self._carry if self._keeps_old() else None
+        chunk: pa.Table | None = self._carry
+        replaced = self._list_replaced()
         while chunk is not None:
             is_before = pc.less_equal(chunk.column("recording_id"), last_id)
-            parts.append(self._what_stays(chunk.filter(is_before)))
+            parts.append(_drop(chunk.filter(is_before), replaced))
             self._carry = chunk.filter(pc.invert(is_before))
             chunk = None if self._carry.num_rows else next(self._old, None)
         return pa.concat_tables(parts)
 
-    def _keeps_old(self) -> bool:
-        return self._kept_ids is None or len(self._kept_ids) > 0
-
-    def _what_stays(self, rows: pa.Table) -> pa.Table:
-        if self._kept_ids is None:
-            return rows
-        kept = pa.array(sorted(self._kept_ids), pa.string())
-        return rows.filter(pc.is_in(rows.column("recording_id"), kept))
+    def _list_replaced(self) -> pa.Array:
+        return pa.array(list(self._replaced_ids), pa.string())
 
     def _in_order(self, parts: list[pa.Table]) -> pa.Table:
         filled = [part for part in parts if part.num_rows]
@@ -150,8 +144,7 @@ class _Merge:
         file = pq.ParquetFile(pa.BufferReader(old()))
         for batch in file.iter_batches(batch_size=self._read_rows):
             rows = _complete(pa.Table.from_batches([batch]), self.table)
-            keep = pc.invert(pc.is_in(rows.column("recording_id"), self._replaced))
-            yield rows.filter(keep).cast(self.table.arrow)
+            yield rows.cast(self.table.arrow)
 
 
 class _RowGroups:

@@ -56,3 +56,32 @@ def test_a_held_attempt_names_the_next_command(world: World) -> None:
     world.json("run")
     assert len(world.emulator.invoice()) == 1
     assert "not held" in world.tp("resolve", job["attempt_id"], "--not-charged", code=1)
+
+
+def test_an_erasure_goes_on_past_what_it_cannot_reach(world: World) -> None:
+    """A provider without a key, a broken table file: told, all else is gone, and repeated it ends."""
+    world.put("appointment.flac")
+    world.tp("run")
+    (paid,) = (job for job in world.json("jobs") if job["provider"] == "assemblyai")
+    tables = world.folder / "lake" / "tables"
+    (file,) = (tables / "words").glob("*/provider=assemblyai/*.parquet")
+    file.write_bytes(b"no table")
+    erased = world.json(
+        "erase",
+        "inbox/appointment.flac",
+        "--yes",
+        code=1,
+        TRANSCRIPTION__ROUTES='[{"match": "**", "providers": ["local"]}]',
+        ASSEMBLYAI_API_KEY="",
+    )
+    place = f"{paid['day']}/assemblyai"
+    assert erased["unconfirmed"] == [
+        f"assemblyai/{paid['provider_job_id']}: ASSEMBLYAI_API_KEY is not set",
+        f"rows of {place}: a file cannot be read or written: ArrowInvalid",
+    ]
+    assert (erased["raw_answers"], erased["tables"]) == (2, [f"{paid['day']}/local"])
+    file.unlink()
+    erased = world.json("erase", "inbox/appointment.flac", "--yes")
+    assert f"assemblyai/{paid['provider_job_id']}" in erased["confirmed"]
+    assert erased["tables"] == [place, f"{paid['day']}/local"]
+    assert world.json("query", "select count(*) n from words") == [{"n": 0}]

@@ -29,6 +29,13 @@ def _submits(scene: Scene) -> int:
     return scene.emulator.request_counts().get("submit", 0)
 
 
+def _assert_held(scene: Scene, why: str) -> None:
+    (job,) = scene.jobs().values()
+    assert (job["state"], job["cause"]) == ("held", "ledger_was_adopted")
+    assert "another ledger sent it, if anybody, between" in job["detail"]
+    assert why in job["detail"]
+
+
 def test_a_second_ledger_sends_nothing(scene: Scene, tmp_path: Path) -> None:
     """A lake that another ledger pays for is not paid for twice; adopted, what was paid is found."""
     scene.put(["a.wav", "b.wav"])
@@ -151,6 +158,74 @@ def test_a_later_attempt_is_found(scene: Scene, tmp_path: Path) -> None:
     scene.assert_each_is_paid_once()
 
 
+def test_a_second_attempt_is_found_whose_first_never_arrived(scene: Scene, tmp_path: Path) -> None:
+    """The first is in no list, and that proves nothing for the second."""
+    scene.put(["a.wav"])
+    scene.emulator.set_faults({"operation": "submit", "nth": 1, "action": "drop_before"})
+    scene.run()
+    scene.pass_time(PROOF_S)
+    scene.run()
+    assert scene.attempt_states() == {"a.wav": "stored"}
+    submits = _submits(scene)
+    _use(scene, Ledger.open(f"sqlite:///{tmp_path}/second.db"))
+    assert decisions.adopt(scene.tools, by="ada") == 1
+    for _ in range(3):
+        scene.run()
+        scene.pass_time(PROOF_S)
+    assert scene.attempt_states() == {"a.wav": "stored"}
+    assert _submits(scene) == submits
+    scene.assert_each_is_paid_once()
+
+
+def test_what_a_refused_copy_still_does_hides_nothing(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fetches what it had paid for; what it does not know of was paid before that."""
+    monkeypatch.setattr(assemblyai_list, "LIST_LIMIT", 2)
+    scene.emulator.configure(job_s=5.0)
+    scene.put(["a.wav"])
+    scene.limit(window_s=1.0)
+    scene.run()
+    assert scene.attempt_states() == {"a.wav": "accepted"}
+    scene.put([f"{n}.wav" for n in range(5)], seconds=3.0)
+    scene.tools.ledger.close()
+    shutil.copy(tmp_path / "ledger.db", tmp_path / "backup.db")
+    scene.tools = replace(scene.tools, ledger=Ledger.open(f"sqlite:///{tmp_path}/ledger.db"))
+    scene.emulator.configure(job_s=0.05)
+    scene.limit(window_s=30.0)
+    scene.run()
+    assert set(scene.attempt_states().values()) == {"stored"}
+    scene.pass_time(3_600)
+    _use(scene, Ledger.open(f"sqlite:///{tmp_path}/backup.db"))
+    with pytest.raises(LedgerNotOurs):
+        scene.run()
+    assert scene.attempt_states()["a.wav"] == "stored"
+    decisions.adopt(scene.tools, by="ada")
+    scene.pass_time(PROOF_S)
+    scene.run()
+    assert set(scene.attempt_states().values()) == {"stored"}
+    scene.assert_each_is_paid_once()
+
+
+@pytest.mark.parametrize(
+    "used", [{"api_key": "another-account"}, {"delivery": AudioDelivery.UPLOAD}], ids=["key", "way"]
+)
+def test_what_another_account_paid_for_is_held(
+    scene: Scene, tmp_path: Path, used: dict[str, Any]
+) -> None:
+    """Nothing is in the list that is asked, and that proves nothing."""
+    scene.use(**used)
+    scene.put(["a.wav"])
+    scene.run()
+    scene.use()
+    _use(scene, Ledger.open(f"sqlite:///{tmp_path}/second.db"))
+    decisions.adopt(scene.tools, by="ada")
+    scene.pass_time(PROOF_S)
+    scene.run()
+    _assert_held(scene, "also paid for with assemblyai/us.")
+    assert _submits(scene) == 1
+
+
 @pytest.mark.parametrize(
     ("listed", "after_s", "cause"),
     [
@@ -171,8 +246,7 @@ def test_what_a_list_cannot_tell_is_held(
     decisions.adopt(scene.tools, by="ada")
     scene.pass_time(after_s)
     scene.run()
-    (job,) = scene.jobs().values()
-    assert (job["state"], job["cause"]) == ("held", cause)
+    _assert_held(scene, cause)
     assert _submits(scene) == 1
 
 
@@ -185,9 +259,20 @@ def test_what_was_uploaded_by_a_lost_ledger_is_held(scene: Scene, tmp_path: Path
     decisions.adopt(scene.tools, by="ada")
     scene.pass_time(4 * 86_400)
     scene.run()
-    (job,) = scene.jobs().values()
-    assert (job["state"], job["cause"]) == ("held", "nothing_to_know_it_by")
+    _assert_held(scene, "nothing_to_know_it_by")
     assert _submits(scene) == 1
+
+
+def test_a_run_that_began_before_an_adoption_ends(scene: Scene, tmp_path: Path) -> None:
+    """It would look nothing up: it sends nothing, and the next run goes on."""
+    with closing(Ledger.open(f"sqlite:///{tmp_path}/other.db")) as other:
+        Claim(other, scene.tools.lake).take()
+    before = scene.tools.ledger.find_adoption()
+    decisions.adopt(scene.tools, by="ada")
+    mine = Claim(scene.tools.ledger, scene.tools.lake)
+    with pytest.raises(LedgerNotOurs, match="adopted meanwhile"):
+        mine.hold(before)
+    mine.hold(scene.tools.ledger.find_adoption())
 
 
 def test_two_ledgers_at_one_moment(scene: Scene, tmp_path: Path) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from transcription_pipeline import pipeline
+from dataclasses import replace
+from pathlib import Path
+
+from transcription_pipeline import decisions, pipeline
+from transcription_pipeline.ledger.ledger import Ledger
 from transcription_pipeline.pipeline import Written
 from transcription_pipeline.storage.layout import make_table_key
-from transcription_pipeline.tables.schema import TRANSCRIPT_TABLES
+from transcription_pipeline.tables.parquet import count_rows, read_table
+from transcription_pipeline.tables.schema import TRANSCRIPT_TABLES, WORDS
 from transcription_pipeline_tests.engine.scene import Scene
 
 KEYS = ["a.wav", "b.wav", "c.wav"]
@@ -43,6 +48,35 @@ def test_a_lost_answer_keeps_its_rows(scene: Scene) -> None:
         )
     assert set(scene.attempt_states().values()) == {"published"}
     assert scene.emulator.request_counts() == requests
+
+
+def test_what_this_ledger_has_no_answer_of_keeps_its_rows(scene: Scene, tmp_path: Path) -> None:
+    """A ledger that took the lake over makes anew what it collected, and loses no other row."""
+    scene.put(KEYS)
+    scene.run()
+    scene.write()
+    before = {name: count_rows(file) for name, file in read_files(scene).items()}
+    scene.tools.audio.delete(KEYS[0])  # a new ledger cannot know of it
+    scene.tools.ledger.close()
+    scene.tools = replace(scene.tools, ledger=Ledger.open(f"sqlite:///{tmp_path}/second.db"))
+    decisions.adopt(scene.tools, by="ada")
+    scene.run()
+    rebuilt = rebuild(scene)
+    assert rebuilt.published == len(KEYS) - 1
+    assert rebuilt.rows == before
+    assert len(scene.emulator.invoice()) == len(KEYS)
+
+
+def test_what_is_erased_has_no_rows(scene: Scene) -> None:
+    """An erasure that was killed after its tombstone is not undone by a rebuild."""
+    scene.put(KEYS)
+    scene.run()
+    scene.write()
+    erased = scene.jobs()[KEYS[0]]["recording_id"]
+    scene.tools.ledger.record_erasure(erased, by="ada", at=scene.tools.now())
+    assert rebuild(scene).rows["transcripts"] == len(KEYS) - 1
+    rows = read_table(WORDS, read_files(scene)["words"])
+    assert erased not in rows.column("recording_id").to_pylist()
 
 
 def test_what_became_readable_is_published(scene: Scene) -> None:

@@ -103,6 +103,22 @@ def test_a_doubt_that_cannot_be_looked_into_ends(scene: Scene) -> None:
     assert scene.emulator.request_counts()["submit"] == 1
 
 
+def test_a_doubt_that_nobody_looked_into_for_days_is_cleared_up(scene: Scene) -> None:
+    """The first look fails, long after everything: the next one finds the job."""
+    scene.put_known(1)
+    scene.emulator.set_faults({"operation": "submit", "nth": 1, "action": "drop_after"})
+    scene.run()
+    scene.pass_time(6 * 24 * 3600)
+    scene.emulator.set_faults({"operation": "list", "action": "html"})
+    scene.run()
+    assert scene.attempt_states() == {"known/000.wav": "ambiguous"}
+    scene.emulator.set_faults()
+    scene.pass_time(600)
+    scene.run()
+    assert scene.attempt_states() == {"known/000.wav": "stored"}
+    scene.assert_each_is_paid_once()
+
+
 def test_what_never_arrives_is_not_sent_for_ever(scene: Scene) -> None:
     """After as many proofs as there may be attempts the job fails, unpaid, and says why."""
     scene.put_known(1)

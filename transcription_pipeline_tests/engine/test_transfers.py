@@ -133,6 +133,21 @@ def test_a_file_that_cannot_be_handed_over_fails_after_days(uploading: Scene) ->
     assert "503" in job["detail"]
 
 
+def test_days_without_a_try_are_no_failures(uploading: Scene) -> None:
+    """What waited at a closed gate for days is not given up at the first upload that fails."""
+    uploading.put(KEYS[:1])
+    uploading.emulator.set_faults({"action": "status", "status": 402, "operation": "upload"})
+    uploading.run()
+    assert uploading.attempt_states() == {KEYS[0]: "intent"}
+    uploading.pass_time(5 * 86_400)
+    uploading.emulator.set_faults({"action": "status", "status": 503, "operation": "upload"})
+    uploading.run()
+    assert uploading.attempt_states() == {KEYS[0]: "intent"}
+    uploading.emulator.set_faults()
+    uploading.pass_time(3_600)
+    assert uploading.run().counts["stored"] == 1
+
+
 def test_a_file_that_is_refused_is_sent_once(uploading: Scene) -> None:
     """Its job fails with what the provider said, at no cost; the others go on."""
     uploading.put(KEYS[:3])

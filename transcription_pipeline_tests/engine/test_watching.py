@@ -159,7 +159,7 @@ def test_more_jobs_than_one_page_shows_are_all_found(scene: Scene) -> None:
 
 
 def test_a_provider_that_stays_away_leaves_its_jobs_to_a_person(scene: Scene) -> None:
-    """A look that fails moves nothing, until a day after the job's deadline."""
+    """A look that fails moves nothing, until a day after the first one past the job's deadline."""
     scene.emulator.configure(job_s=10 * DAY_S)
     scene.put_known(1)
     scene.limit(window_s=0.5)
@@ -173,6 +173,23 @@ def test_a_provider_that_stays_away_leaves_its_jobs_to_a_person(scene: Scene) ->
     scene.run()
     (job,) = scene.jobs().values()
     assert (job["state"], job["cause"]) == ("held", "unreachable_past_deadline")
+
+
+def test_days_without_a_look_hold_nothing(scene: Scene) -> None:
+    """Days after its deadline the first look fails: a finished job is collected all the same."""
+    scene.emulator.configure(job_s=DAY_S)
+    scene.put_known(1)
+    scene.limit(window_s=0.5)
+    scene.run()
+    scene.pass_time(5 * DAY_S)
+    scene.emulator.set_faults({"action": "status", "status": 503})
+    scene.use(patience=Patience(retries=1, retry_wait_s=0.01))
+    scene.run()
+    assert set(scene.attempt_states().values()) == {"accepted"}
+    scene.emulator.set_faults()
+    scene.pass_time(60)
+    scene.run()
+    assert set(scene.attempt_states().values()) == {"stored"}
 
 
 def test_another_job_s_answer_is_not_kept(scene: Scene) -> None:

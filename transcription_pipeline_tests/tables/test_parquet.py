@@ -54,17 +54,16 @@ def make_batch(numbers: list[int], sizes: dict[int, int], version: int = 1) -> B
 def merge(
     old: dict[str, bytes],
     batches: Iterable[Batch],
-    numbers: list[int],
-    kept_ids: Collection[str] | None = None,
+    numbers: Iterable[int],
+    replaced: Collection[str] | None = None,
 ) -> dict[str, bytes]:
-    """Merge batches into old files and return the new ones."""
+    """Merge batches into old files, where they replace some recordings; return the new ones."""
     with TemporaryDirectory() as folder:
         merged = merge_partition(
             {name: partial(_read, old, name) for name in old},
             batches,
             tables=TRANSCRIPT_TABLES,
-            replaced_ids=frozenset(f"{n:032x}" for n in numbers),
-            kept_ids=kept_ids,
+            replaced_ids=[f"{n:032x}" for n in numbers] if replaced is None else replaced,
             folder=Path(folder),
             row_group_rows=GROUP,
         )
@@ -136,29 +135,25 @@ def test_replaced_recordings_leave_no_trace(
 def test_what_could_not_be_read_again_stays(
     history: tuple[dict[int, int], list[list[list[int]]]], data: st.DataObject
 ) -> None:
-    """Of the old files the kept rows alone stay, wherever they sort among the batches."""
+    """Of the old files all but what comes anew stays, wherever it sorts among the batches."""
     sizes, _ = history
     numbers = sorted(sizes)
     lost = data.draw(st.lists(st.sampled_from(numbers), unique=True))
-    old = merge({}, [make_batch(numbers, sizes), make_batch([999], {999: 3})], numbers)
+    old = merge({}, [make_batch([*numbers, 999], sizes | {999: 3}, version=2)], numbers)
     per_batch = data.draw(st.integers(1, 4))
-    kept: set[str] = set()
+    replaced: set[str] = set()
 
     def read_again() -> Iterator[Batch]:
         for start in range(0, len(numbers), per_batch):
             batch = numbers[start : start + per_batch]
-            kept.update(f"{n:032x}" for n in batch if n in lost)
             if good := [n for n in batch if n not in lost]:
+                replaced.update(f"{n:032x}" for n in good)
                 yield make_batch(good, sizes)
 
-    assert merge(old, read_again(), [], kept) == merge({}, [make_batch(numbers, sizes)], numbers)
-
-
-def test_files_nothing_is_kept_of_are_not_read() -> None:
-    """Made anew from all answers, a partition costs no reading of what stood there before."""
-    damaged = {"words": b"not parquet"}
-    anew = merge(damaged, [make_batch([1], {1: 3})], [], kept_ids=set())
-    assert anew == merge({}, [make_batch([1], {1: 3})], [1])
+    stays = make_batch([*sorted(lost), 999], sizes | {999: 3}, version=2)
+    anew = [n for n in numbers if n not in lost]
+    expected = merge(merge({}, [stays], []), [make_batch(anew, sizes)] if anew else [], [])
+    assert merge(old, read_again(), [], replaced) == expected
 
 
 def test_rows_are_sorted_and_grouped() -> None:

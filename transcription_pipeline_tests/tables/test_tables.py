@@ -221,7 +221,7 @@ def test_cost_per_word(tmp_path_factory: pytest.TempPathFactory) -> None:
         {},
         [batch],
         tables=TRANSCRIPT_TABLES,
-        replaced_ids=frozenset(),
+        replaced_ids=(),
         folder=tmp_path_factory.mktemp("cost"),
     )
     per_word_us = (time.process_time() - started) / (count * size) * 1e6
