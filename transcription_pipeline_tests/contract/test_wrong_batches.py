@@ -61,12 +61,12 @@ def test_damaged_answers_are_their_own_jobs_trouble(new_scene: OpenScene, provid
     with Proxy(scene.emulator, damager) as proxy:
         scene.use(base_url=proxy.base_url)
         scene.put([f"calls/{number:02}.wav" for number in range(COUNT)])
-        scene.limit(window_s=3.0)
+        scene.limit(window_s=8.0)
         scene.run()
         scene.write()
         states = [job["state"] for job in scene.jobs().values()]
         assert states.count("published") >= COUNT // 2
-        scene.limit(window_s=0.5)
+        scene.limit(window_s=2.0)
         for seconds in (120, PROOF_S, 24 * 3600, 3600):
             scene.pass_time(seconds)
             scene.run()
@@ -119,7 +119,7 @@ def test_a_doubt_is_cleared_up_beside_an_unreadable_job(new_scene: OpenScene) ->
 
     with Proxy(scene.emulator, change) as proxy:
         scene.use(base_url=proxy.base_url)
-        scene.limit(window_s=1.5)
+        scene.limit(window_s=4.0)
         scene.put(["a.wav", "b.wav"])
         scene.run()
         scene.pass_time(120)

@@ -154,5 +154,5 @@ def test_the_webhook_body_has_the_published_shape(
     """The notification has the example's two keys."""
     client.submit(webhook_url=shelf.url("/hook"))
     emulator.advance(JOB_S)
-    assert shelf.posted_one.acquire(timeout=5)
+    assert shelf.posted_one.acquire(timeout=30)
     assert json.loads(shelf.posted[0][2]).keys() == sample("TranscriptReadyNotification").keys()

@@ -245,7 +245,7 @@ def test_a_webhook_is_told_the_id_and_status_only(
         webhook_auth_header_value="hush-hush",
     )
     emulator.advance(JOB_S)
-    assert shelf.posted_one.acquire(timeout=5)
+    assert shelf.posted_one.acquire(timeout=30)
     path, headers, body = shelf.posted[0]
     assert path == "/hook?attempt=1"
     assert headers["x-hook"] == "hush-hush"

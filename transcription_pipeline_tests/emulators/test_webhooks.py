@@ -45,7 +45,7 @@ def start(server: EmulatorServer, **options: Any) -> str:
 def hear(shelf: Shelf, count: int = 1) -> list[dict[str, Any]]:
     """Wait until so many deliveries have come in all, and read them."""
     for _ in range(count):
-        assert shelf.posted_one.acquire(timeout=5)
+        assert shelf.posted_one.acquire(timeout=30)
     return [json.loads(body) for _, _, body in shelf.posted]
 
 

@@ -157,6 +157,17 @@ class Scene:
         assert report is not None
         return report
 
+    def send(self, count: int = 1) -> RunReport:
+        """Do short runs, however slow the machine, until the provider has so many jobs in work."""
+        window_s = self.tools.limits[self.provider].window_s
+        for short_s in (0.5, 1.0, 2.0, 4.0, 8.0, 16.0):
+            self.limit(window_s=short_s)
+            report = self.run()
+            if list(self.attempt_states().values()).count("accepted") == count:
+                break
+        self.limit(window_s=window_s)
+        return report
+
     def write(self) -> Written:
         """Write the tables."""
         written = pipeline.write(self.tools, self.day, self.provider)

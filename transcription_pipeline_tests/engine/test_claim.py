@@ -182,17 +182,16 @@ def test_what_a_refused_copy_still_does_hides_nothing(
 ) -> None:
     """It fetches what it had paid for; what it does not know of was paid before that."""
     monkeypatch.setattr(assemblyai_list, "LIST_LIMIT", 2)
-    scene.emulator.configure(job_s=5.0)
+    scene.emulator.configure(job_s=60.0)
     scene.put(["a.wav"])
-    scene.limit(window_s=1.0)
-    scene.run()
+    scene.send()
     assert scene.attempt_states() == {"a.wav": "accepted"}
     scene.put([f"{n}.wav" for n in range(5)], seconds=3.0)
     scene.tools.ledger.close()
     shutil.copy(tmp_path / "ledger.db", tmp_path / "backup.db")
     scene.tools = replace(scene.tools, ledger=Ledger.open(f"sqlite:///{tmp_path}/ledger.db"))
     scene.emulator.configure(job_s=0.05)
-    scene.limit(window_s=30.0)
+    scene.pass_time(60)
     scene.run()
     assert set(scene.attempt_states().values()) == {"stored"}
     scene.pass_time(3_600)

@@ -34,8 +34,8 @@ TABLES = ("words", "segments", "utterances")
 def test_the_end_of_the_window_waits_for_paid_requests(scene: Scene) -> None:
     """Requests on the wire when the window ends are answered and recorded, none is in doubt."""
     scene.put_known(3)
-    scene.limit(window_s=2.0)
-    scene.emulator.set_faults({"operation": "submit", "action": "delay", "seconds": 3.0})
+    scene.limit(window_s=4.0)
+    scene.emulator.set_faults({"operation": "submit", "action": "delay", "seconds": 5.0})
     report = scene.run()
     assert report.counts["window_ended"] == 1
     assert report.counts["accepted"] == 3

@@ -107,12 +107,11 @@ def test_what_is_held_goes_on_when_its_job_is_known_after_all(scene: PlaudScene)
 def test_a_job_that_stays_pending_is_held_at_its_deadline(scene: PlaudScene) -> None:
     """An id that is forgotten looks pending for ever: not for longer than the deadline."""
     scene.emulator.configure(unknown_id="pending", job_s=10 * PLAUD_DEADLINE_S)
-    scene.limit(window_s=1.0)
     scene.put(["a.wav"])
-    assert scene.run().counts["window_ended"] == 1
+    assert scene.send().counts["window_ended"] == 1
     assert scene.attempt_states() == {"a.wav": "accepted"}
     scene.pass_time(PLAUD_DEADLINE_S / 2)
-    scene.run()
+    scene.send()
     assert scene.attempt_states() == {"a.wav": "accepted"}
     scene.pass_time(PLAUD_DEADLINE_S)
     scene.run()

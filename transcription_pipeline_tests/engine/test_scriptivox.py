@@ -287,13 +287,11 @@ def test_a_failed_job_is_tried_again_only_where_that_is_free(
 
 def test_the_watchdog_ends_a_stuck_job(scene: ScriptivoxScene) -> None:
     """After 45 minutes in processing the service itself fails the job."""
-    scene.limit(window_s=0.5)
     scene.put_known(1)
     scene.emulator.set_faults({"operation": "submit", "nth": 1, "action": "stuck"})
-    scene.run()
+    scene.send()
     assert scene.attempt_states() == {"known/000.wav": "accepted"}
     scene.pass_time(2_701)
-    scene.limit(window_s=30.0)
     scene.run()
     assert scene.jobs()["known/000.wav"]["cause"] == "provider_timeout"
 
@@ -302,11 +300,10 @@ def test_the_watchdog_ends_a_stuck_job(scene: ScriptivoxScene) -> None:
 def test_what_never_ends_is_held_after_two_hours(scene: ScriptivoxScene, action: str) -> None:
     """A job that no watchdog ends, or with a status nobody knows, is held at its deadline."""
     scene.emulator.configure(processing_timeout_s=0.0)
-    scene.limit(window_s=0.5)
     scene.put_known(1)
     rule = {"operation": "submit", "nth": 1, "action": action, "is_final": True}
     scene.emulator.set_faults(rule)
-    scene.run()
+    scene.send()
     scene.pass_time(7_300)
     scene.run()
     row = scene.jobs()["known/000.wav"]

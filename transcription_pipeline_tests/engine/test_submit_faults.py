@@ -176,7 +176,7 @@ def test_a_refused_request_fails_its_recording_alone(scene: Scene) -> None:
 def test_an_unreachable_provider_puts_nothing_into_doubt(scene: Scene) -> None:
     """Where no connection comes about nothing was sent: the attempt stays what it was."""
     scene.put_known(1)
-    scene.limit(window_s=1.5)
+    scene.limit(window_s=4.0)
     scene.use(base_url="http://127.0.0.1:9")
     report = scene.run()
     assert report.counts["not_sent"] >= 1

@@ -100,11 +100,12 @@ def test_a_failure_for_good_is_not_tried_again(scene: Scene) -> None:
 def test_a_stuck_job_outlives_the_window_and_is_held_at_its_deadline(scene: Scene) -> None:
     """Each run ends in time, the others finish, and a person hears of the stuck one."""
     scene.put_known(3)
-    scene.limit(window_s=1.5)
+    scene.limit(window_s=4.0)
     scene.emulator.set_faults({"operation": "submit", "action": "stuck", "nth": 1})
     report = scene.run()
     assert report.counts["window_ended"] == 1
     assert report.counts["stored"] == 2
+    scene.limit(window_s=1.0)
     report = scene.run()
     assert report.counts["resumed"] == report.counts["window_ended"] == 1
     scene.pass_time(12 * 3600)
@@ -118,11 +119,9 @@ def test_a_stuck_job_outlives_the_window_and_is_held_at_its_deadline(scene: Scen
 def test_a_job_that_ended_while_nobody_looked_is_not_held(scene: Scene) -> None:
     """After a day off the deadline has passed, and the answer is there."""
     scene.put_known(2)
-    scene.limit(window_s=0.5)
     scene.emulator.configure(job_s=60.0)
-    scene.run()
+    scene.send(2)
     scene.pass_time(24 * 3600)
-    scene.limit(window_s=30.0)
     assert scene.run().counts["stored"] == 2
     scene.assert_each_is_paid_once()
 
@@ -131,8 +130,8 @@ def test_an_unknown_job_has_ten_minutes_to_become_known(scene: Scene) -> None:
     """The provider forgets a job: held, but only after the grace, and without a busy loop."""
     scene.put_known(1)
     scene.emulator.configure(job_s=3600.0)
-    scene.limit(window_s=1.0)
-    scene.run()
+    scene.send()
+    scene.limit(window_s=2.0)
     body = {"error": "Transcript lookup error, transcript id not found"}
     rule = {"operation": "get", "action": "status", "status": 400, "body": body}
     scene.emulator.set_faults(rule)
@@ -162,8 +161,7 @@ def test_a_provider_that_stays_away_leaves_its_jobs_to_a_person(scene: Scene) ->
     """A look that fails moves nothing, until a day after the first one past the job's deadline."""
     scene.emulator.configure(job_s=10 * DAY_S)
     scene.put_known(1)
-    scene.limit(window_s=0.5)
-    scene.run()
+    scene.send()
     scene.emulator.set_faults({"action": "status", "status": 503})
     scene.use(patience=Patience(retries=1, retry_wait_s=0.01))
     scene.pass_time(DAY_S)
@@ -179,8 +177,7 @@ def test_days_without_a_look_hold_nothing(scene: Scene) -> None:
     """Days after its deadline the first look fails: a finished job is collected all the same."""
     scene.emulator.configure(job_s=DAY_S)
     scene.put_known(1)
-    scene.limit(window_s=0.5)
-    scene.run()
+    scene.send()
     scene.pass_time(5 * DAY_S)
     scene.emulator.set_faults({"action": "status", "status": 503})
     scene.use(patience=Patience(retries=1, retry_wait_s=0.01))

@@ -160,9 +160,12 @@ def test_lost_deliveries_change_no_table(tmp_path: Path, ministack: S3Server, na
             scene.put(["a.wav", "b.wav"])
             assert scene.run().counts["stored"] == 2
             assert scene.write().published == 2
-            time.sleep(0.2)  # what was sent has arrived
-            told = scene.tools.ledger.list_deliveries(scene.provider, 0)
-            assert bool(told) is not drops
+            latest = time.monotonic() + (0.2 if drops else 30.0)
+            while not scene.tools.ledger.list_deliveries(scene.provider, 0) and (
+                time.monotonic() < latest
+            ):
+                time.sleep(0.05)
+            assert bool(scene.tools.ledger.list_deliveries(scene.provider, 0)) is not drops
         files = sorted((folder / "lake" / "tables").rglob("*.parquet"))
         kept = [file for file in files if {"segments", "utterances", "words"} & {*file.parts}]
         found.append([pq.read_table(file).to_pylist() for file in kept])
