@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.etree import ElementTree as ET
@@ -63,7 +64,8 @@ def run_suite(name: str, *, is_quick: bool = False) -> Tested:
         )
         for case in ET.parse(found).iter("testcase"):
             tested.tests += 1
-            if any(case.find(end) is not None for end in ("failure", "error", "skipped")):
+            for end in chain(*(case.findall(kind) for kind in ("failure", "error", "skipped"))):
                 tested.failed.append(f"{case.get('classname')}::{case.get('name')}")
+                print(f"\r{end.text}", file=sys.stderr)  # a story that was drawn is drawn once
     tested.seconds = time.monotonic() - started_at
     return tested

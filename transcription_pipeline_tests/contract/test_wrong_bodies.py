@@ -39,7 +39,7 @@ WRITTEN = {"scriptivox": {"cancel": Answer(200, "application/json", _CANCELLED)}
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,150}")
 _HEADER = {"recording_id": "r" * 32, "provider": "p", "job_id": "j", "attempt_id": "a"}
 
-
+pytestmark = pytest.mark.timeout(300 if BODIES <= 2_000 else 3_600)
 _HALF = hypothesis.settings(max_examples=BODIES // 2, database=None)
 
 
