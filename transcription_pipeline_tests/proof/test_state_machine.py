@@ -268,6 +268,24 @@ def emulator(request: pytest.FixtureRequest) -> Iterator[EmulatorServer]:
         yield server
 
 
+def test_a_request_that_never_left_fences_nothing(
+    emulator: EmulatorServer, moto: S3Server, tmp_path: Path
+) -> None:
+    """Nobody has the URL of a request that found no connection: a new attempt need not wait."""
+    story = Stories(emulator, emulator.control("settings"), moto, tmp_path)
+    story.put("a", is_seen=True)
+    story.work_alone()
+    story.put("a", is_seen=False)
+    story.pass_time(31)
+    story.work()
+    assert {job["cause"] for job in story.scene.tools.ledger.read_jobs()} == {"source_gone"}
+    story.retry()
+    story.work()
+    assert len(story.witness.read("attempts", "number")) == 2
+    story.books_agree()
+    story.teardown()
+
+
 def test_no_story_pays_twice_or_loses(
     emulator: EmulatorServer, moto: S3Server, tmp_path: Path
 ) -> None:

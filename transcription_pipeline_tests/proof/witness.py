@@ -100,7 +100,8 @@ class Witness:
             for former, _ in pairwise(rows):
                 self._check_was_over(former, kinds[former["attempt_id"]])
             for former, later in pairwise(rows):
-                _check_fence_of_url(former, later)
+                if "intent to abandoned" not in kinds[former["attempt_id"]]:
+                    _check_fence_of_url(former, later)
             self._check_count(rows)
         self._check_money(by_job)
         self._check_memory(attempts)
@@ -199,7 +200,10 @@ class Witness:
 
 
 def _check_fence_of_url(former: Row, later: Row) -> None:
-    """I3: whoever is given a second URL, the first one is dead or the provider is done with it."""
+    """I3: whoever is given a second URL, the first one is dead or the provider is done with it.
+
+    One that was given up as an intent was never given to anybody, or was refused at once.
+    """
     is_open = former["state"] == "abandoned" and former["cause"] != TOLD_BY_PROVIDER
     if is_open and former["url_expires_at"]:
         left_s = _seconds(former["url_expires_at"]) - _seconds(later["created_at"])
