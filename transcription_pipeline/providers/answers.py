@@ -35,7 +35,7 @@ class Response:
         try:
             return msgspec.json.decode(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            kind = self.headers.get("Content-Type", "no content type").split(";")[0]
+            kind = redact(self.headers.get("Content-Type", "no content type").split(";")[0])
             raise UnexpectedResponse(
                 f"not JSON ({kind}, {len(self.body)} bytes)",
                 provider=provider,

@@ -80,3 +80,12 @@ def test_a_providers_reason_is_kept_without_urls() -> None:
     assert describe_error(body) == "Download error for <url> [31m403"
     assert describe_error(b'{"message": "no"}') == "no"
     assert describe_error(b'{"error": {"deep": 1}}') == "no reason given"
+
+
+def test_a_content_type_is_not_repeated_as_it_is() -> None:
+    """Header bytes that are no text, and addresses, reach no message."""
+    kind = b"text/\xff https://x.example/?X-Amz-Signature=1".decode("utf-8", "surrogateescape")
+    with pytest.raises(UnexpectedResponse) as raised:
+        Response(200, {"Content-Type": kind}, b"<html>").json("plaud", "submit")
+    assert str(raised.value).isprintable()
+    assert "Signature" not in str(raised.value)
